@@ -1,0 +1,1 @@
+//! Script language, runner, targets, capture differ and reports.

@@ -1,0 +1,5 @@
+//! Frames and time steps into the MAC of a booted board.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = data;
+});

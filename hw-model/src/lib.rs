@@ -1,0 +1,1 @@
+//! The FTGMAC100 of the AST2500.

@@ -1,0 +1,2 @@
+//! Netplumb's command line.
+fn main() {}
