@@ -1,1 +1,3 @@
 //! Script language, runner, targets, capture differ and reports.
+
+pub mod results;
