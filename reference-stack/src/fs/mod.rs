@@ -1,0 +1,5 @@
+//! Linux's `fs/`.
+
+/// The file tables.
+#[derive(Clone, Debug, Default)]
+pub struct Fs {}

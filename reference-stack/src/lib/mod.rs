@@ -1,0 +1,6 @@
+//! Linux's `lib/`: hashes, checksums, the seeded generator, sequence arithmetic.
+
+pub mod hash;
+pub(crate) mod random;
+pub mod seqnum;
+pub(crate) mod siphash;

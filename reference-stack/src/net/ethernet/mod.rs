@@ -1,0 +1,1 @@
+//! Ethernet (Linux `net/ethernet/`).

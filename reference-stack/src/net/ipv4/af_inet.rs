@@ -1,0 +1,1 @@
+//! The INET family (Linux `af_inet.c`).

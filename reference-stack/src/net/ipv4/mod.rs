@@ -1,0 +1,33 @@
+//! Linux's `net/ipv4/`.
+
+pub(crate) mod af_inet;
+pub(crate) mod inet_hashtables;
+pub(crate) mod ip_output;
+pub mod mib;
+pub(crate) mod route;
+pub(crate) mod tcp_cong;
+pub(crate) mod tcp_sock;
+pub(crate) mod udp;
+
+use crate::lib::siphash::SipKey;
+use std::sync::Arc;
+
+/// State of the internet layer: tables, secrets, reassembly, rate limits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ipv4 {
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) fib: Arc<route::RouteTables>,
+}
+
+/// Keys that Linux draws at boot or at first use.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Secrets {
+    /// `net_secret`: initial sequence numbers.
+    pub(crate) net_secret: SipKey,
+    /// `ts_secret`: timestamp offsets.
+    pub(crate) ts_secret: SipKey,
+    /// `ip_id_key`: IP identification buckets.
+    pub(crate) ip_id_key: SipKey,
+    /// `inet_ehash_secret` and the ephemeral ports' offsets.
+    pub(crate) port_secret: SipKey,
+}

@@ -1,0 +1,1 @@
+//! Queueing disciplines (Linux `net/sched/`).

@@ -1,0 +1,144 @@
+//! What differs between kernels: version, architecture, tick rate, memory. One named switch
+//! each; no other module asks for a version.
+
+use crate::time::Jiffies;
+
+/// Kernel versions with a profile. The default is the study case's, 5.15.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Version {
+    /// Linux 5.15.
+    #[default]
+    V5_15,
+    /// Linux 6.1.
+    V6_1,
+    /// Linux 6.18.
+    V6_18,
+    /// Linux 7.2.
+    V7_2,
+}
+
+impl Version {
+    /// Every version, oldest first.
+    pub const ALL: [Self; 4] = [Self::V5_15, Self::V6_1, Self::V6_18, Self::V7_2];
+
+    /// `"5.15"` and so on.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V5_15 => "5.15",
+            Self::V6_1 => "6.1",
+            Self::V6_18 => "6.18",
+            Self::V7_2 => "7.2",
+        }
+    }
+
+    /// The version of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|v| v.name() == name)
+    }
+}
+
+/// Architectures with a profile: structure sizes and alignment follow from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Arch {
+    /// 32-bit ARM (the AST2500).
+    Arm,
+    /// 64-bit x86.
+    #[default]
+    X86_64,
+}
+
+/// The switches of one kernel build. Every field is a fact of that build, none is a preference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The version that the switches below were taken from.
+    pub version: Version,
+    /// The architecture that the sizes below were taken from.
+    pub arch: Arch,
+    /// `CONFIG_HZ`.
+    pub hz: u32,
+    /// Memory of the host in MiB: sizes `tcp_mem`, `tcp_rmem[2]` and the hash tables.
+    pub mem_mib: u32,
+    /// `SKB_DATA_ALIGN(sizeof(struct sk_buff))`, bytes.
+    pub sizeof_sk_buff: u32,
+    /// `SKB_DATA_ALIGN(sizeof(struct skb_shared_info))`, bytes.
+    pub sizeof_skb_shared_info: u32,
+    /// `NET_IP_ALIGN`: 2 on ARM, 0 on x86_64.
+    pub net_ip_align: u32,
+    /// Receive window from buffer space by a measured ratio (6.6 and later) instead of
+    /// `tcp_adv_win_scale`.
+    pub scaling_ratio: bool,
+    /// `rcv_ssthresh` is raised when the ratio changes (6.18).
+    pub ssthresh_follows_ratio: bool,
+    /// `SO_RCVBUF` on a live socket also sets the window clamp (7.2, `tcp_set_rcvbuf`).
+    pub rcvbuf_sets_clamp: bool,
+    /// Receive-buffer autotuning keeps a cushion of 16 MSS and reads the clock at each copy
+    /// (5.15, 6.1); later ones use the time of the last packet and subtract what is queued.
+    pub drs_cushion: bool,
+    /// `tcp_rto_min_us` bounds the delayed ACK to one jiffy less (6.11 and later).
+    pub delack_below_rto_min: bool,
+    /// `tcp_syn_linear_timeouts` (6.5 and later): SYN retransmissions before the backoff starts.
+    pub syn_linear_timeouts: u8,
+    /// One ACK for a whole socket backlog (6.7 and later).
+    pub backlog_ack_defer: bool,
+    /// Share of the RTT, per cent, that a compressed SACK may wait.
+    pub comp_sack_rtt_percent: u8,
+    /// The timestamp offset's key contains the ports.
+    pub ts_offset_by_ports: bool,
+    /// A reply sent within `ato` enters ping-pong mode at the first time (6.x) or the third
+    /// (`TCP_PINGPONG_THRESH`).
+    pub pingpong_thresh: u8,
+    /// A zero window is advertised, and the ACK says why, when memory is short (6.18).
+    pub ack_nomem: bool,
+}
+
+impl Profile {
+    /// The profile of a version on x86_64 with HZ=1000 and 1 GiB, as the virtual-time oracle has.
+    pub fn new(version: Version) -> Self {
+        let modern = version >= Version::V6_18;
+        Self {
+            version,
+            arch: Arch::X86_64,
+            hz: 1000,
+            mem_mib: 1024,
+            sizeof_sk_buff: 256,
+            sizeof_skb_shared_info: 320,
+            net_ip_align: 0,
+            scaling_ratio: modern,
+            ssthresh_follows_ratio: version == Version::V6_18,
+            rcvbuf_sets_clamp: version == Version::V7_2,
+            drs_cushion: !modern,
+            delack_below_rto_min: modern,
+            syn_linear_timeouts: if modern { 4 } else { 0 },
+            backlog_ack_defer: modern,
+            comp_sack_rtt_percent: if version == Version::V7_2 { 33 } else { 5 },
+            ts_offset_by_ports: version > Version::V5_15,
+            pingpong_thresh: 1,
+            ack_nomem: modern,
+        }
+    }
+
+    /// The same kernel on another architecture.
+    pub fn with_arch(mut self, arch: Arch) -> Self {
+        self.arch = arch;
+        (self.sizeof_sk_buff, self.sizeof_skb_shared_info, self.net_ip_align) = match arch {
+            Arch::X86_64 => (256, 320, 0),
+            Arch::Arm => (192, 192, 2),
+        };
+        self
+    }
+
+    /// `SKB_TRUESIZE(size)`: what a buffer of `size` bytes is charged.
+    pub const fn skb_truesize(&self, size: u32) -> u32 {
+        size + self.sizeof_sk_buff + self.sizeof_skb_shared_info
+    }
+
+    /// Jiffies of so many milliseconds, rounded up (`msecs_to_jiffies`).
+    pub const fn msecs_to_jiffies(&self, ms: u64) -> Jiffies {
+        (ms * self.hz as u64).div_ceil(1000)
+    }
+
+    /// Jiffies of so many microseconds, rounded up (`usecs_to_jiffies`).
+    pub const fn usecs_to_jiffies(&self, us: u64) -> Jiffies {
+        (us * self.hz as u64).div_ceil(1_000_000)
+    }
+}
