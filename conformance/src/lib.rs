@@ -1,3 +1,5 @@
 //! Script language, runner, targets, capture differ and reports.
 
+pub mod capture;
+pub mod frames;
 pub mod results;
