@@ -3,3 +3,4 @@
 pub mod capture;
 pub mod frames;
 pub mod results;
+pub mod script;
