@@ -19,10 +19,13 @@ fn refused(text: &str) -> (String, String) {
 
 fn round_trip(name: &str, text: &str) {
     // What upstream's runner gives for IPv4.
-    let defines: Defines =
-        [("TFO_COOKIE", "3021b9d889017eeb"), ("TFO_COOKIE_ZERO", "b7c12350a90dc8f5"), ("CODE", "host_unreachable")]
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .into();
+    let defines: Defines = [
+        ("TFO_COOKIE", "3021b9d889017eeb"),
+        ("TFO_COOKIE_ZERO", "b7c12350a90dc8f5"),
+        ("CODE", "host_unreachable"),
+    ]
+    .map(|(name, value)| (name.to_string(), value.to_string()))
+    .into();
     let tree = match parse(&Source::new(name, text), &defines) {
         Ok(tree) => tree,
         Err(error) => panic!("{}", error.one_line()),
