@@ -1,6 +1,8 @@
-//! Script language, runner, targets, capture differ and reports.
+//! Script language, runner, targets, capture differ, fuzz bodies and reports.
 
 pub mod capture;
 pub mod frames;
+pub mod fuzz;
+pub mod report;
 pub mod results;
 pub mod script;

@@ -1,2 +1,55 @@
 //! Netplumb's command line.
-fn main() {}
+//!
+//! One module a verb below [`verbs`]. A verb returns whether it found something; what keeps it
+//! from running at all is one [`miette`] report. The exit codes are the contract with scripts
+//! and CI: 0 all as expected, 1 a finding, 2 could not run.
+
+mod cli;
+mod error;
+mod panics;
+mod places;
+mod pool;
+mod selection;
+mod ui;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Verb};
+
+/// What a verb that ran came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All as expected: exit code 0.
+    AsExpected,
+    /// Somebody should look: exit code 1.
+    Finding,
+}
+
+impl Outcome {
+    fn found(finding: bool) -> Outcome {
+        if finding { Outcome::Finding } else { Outcome::AsExpected }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.verb {
+        Verb::Conformance(args) => verbs::conformance::run(&args),
+        Verb::Diff(args) => verbs::diff::run(&args),
+        Verb::Fuzz(args) => verbs::fuzz::run(&args),
+        Verb::Gate(args) => verbs::gate::run(&args),
+        Verb::Trace(args) => verbs::trace::run(&args),
+        Verb::Boot(args) => verbs::boot::run(&args),
+    };
+    match outcome {
+        Ok(Outcome::AsExpected) => ExitCode::SUCCESS,
+        Ok(Outcome::Finding) => ExitCode::from(1),
+        Err(report) => {
+            ui::print_error(&report);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Bodies of the fuzz targets.
+//!
+//! They live here and not in `fuzz/`, which only cargo-fuzz and `cargo xtask fuzz` build: the same
+//! body runs under libFuzzer, in a fixed-seed sweep of the ordinary tests, over the seeds of
+//! `corpora/` in the gate, and alone on one input for whoever debugs it.
+
+pub mod wire_rx;
+
+/// One target: a body, and what a person may know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct FuzzTarget {
+    /// Name of the binary in `fuzz/` and of the folder in `corpora/`.
+    pub name: &'static str,
+    /// What it feeds to what, in one line.
+    pub about: &'static str,
+    /// Longest input in bytes.
+    pub max_len: usize,
+    /// The body. A panic is a finding.
+    pub run: fn(&[u8]),
+    /// What an input holds, in lines for a person.
+    pub describe: fn(&[u8]) -> String,
+    /// Inputs to start from, with their file names.
+    pub seeds: fn() -> Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Every target.
+pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
+    name: "wire_rx",
+    about: "frames and time steps into the MAC of a booted board with TCP and UDP sockets",
+    max_len: 4096,
+    run: wire_rx::run,
+    describe: wire_rx::describe,
+    seeds: wire_rx::seeds::all,
+}];

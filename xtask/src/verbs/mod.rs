@@ -1,0 +1,50 @@
+//! The verbs, a module each.
+
+pub(crate) mod boot;
+pub(crate) mod conformance;
+pub(crate) mod diff;
+pub(crate) mod fuzz;
+pub(crate) mod gate;
+pub(crate) mod trace;
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use ::conformance::report::json;
+use ::conformance::results::{CaseResult, Document, Environment};
+
+use crate::Outcome;
+use crate::cli::Output;
+use crate::error::CouldNotRun;
+use crate::ui::Ui;
+
+/// One thread a core, unless the command line says otherwise.
+fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Ends a run: the document, the table, the file, the exit code.
+fn conclude(
+    ui: &Ui,
+    output: &Output,
+    command: &str,
+    kernel: &str,
+    cases: Vec<CaseResult>,
+    started: Instant,
+) -> miette::Result<Outcome> {
+    let environment = Environment {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: kernel.to_owned(),
+        seed: SEED,
+    };
+    let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let document = Document::new(command, environment, cases, wall_ms);
+    ui.summary(&document);
+    if let Some(path) = &output.json {
+        json::write(&document, path).map_err(CouldNotRun::io(path, "cannot be written"))?;
+    }
+    Ok(Outcome::found(document.summary.findings() > 0))
+}
+
+/// Seed of the reference's generator: the same in every run.
+const SEED: u64 = 1;
