@@ -1,0 +1,232 @@
+//! A frame on the wire.
+
+use crate::mem::Frag;
+use smallvec::SmallVec;
+
+/// Bytes that a frame keeps in place: Ethernet, VLAN, IPv4 and TCP headers with usual options.
+pub(crate) const HEAD: usize = 128;
+
+/// The frame check sequence of a frame: computed from the bytes, so only its truth is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fcs {
+    /// As the bytes say.
+    #[default]
+    Good,
+    /// Damaged on its way.
+    Bad,
+}
+
+/// A frame on the wire, from the destination address to the last byte before the FCS: a head of its own and slices of
+/// the buffers that it was sent from.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    head: SmallVec<[u8; HEAD]>,
+    frags: SmallVec<[Frag; 2]>,
+    len: u32,
+    /// Whether the FCS fits.
+    pub fcs: Fcs,
+}
+
+impl Frame {
+    /// A frame of these bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self {
+            head: SmallVec::from_slice(bytes),
+            frags: SmallVec::new(),
+            len: bytes.len() as u32,
+            fcs: Fcs::Good,
+        }
+    }
+
+    /// A frame of a head and slices.
+    pub fn from_parts(head: &[u8], frags: impl IntoIterator<Item = Frag>) -> Self {
+        let mut f = Self::from_bytes(head);
+        for frag in frags {
+            f.push(frag);
+        }
+        f
+    }
+
+    /// The same frame with zeros up to the 60 bytes that every sender on an Ethernet puts out at least.
+    pub fn padded(mut self) -> Self {
+        let short = 60usize.saturating_sub(self.len());
+        if short > 0 {
+            self.pull(60);
+            self.head.resize(60, 0);
+            self.len = 60;
+        }
+        self
+    }
+
+    /// Its length without the FCS, bytes.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether it has no bytes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The bytes of its own: at least the Ethernet header of a frame that a MAC sent.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The slices behind the head.
+    pub fn frags(&self) -> &[Frag] {
+        &self.frags
+    }
+
+    /// Head and slices in order.
+    pub fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.head.as_slice()).chain(self.frags.iter().map(Frag::bytes))
+    }
+
+    /// All bytes.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut v = Vec::with_capacity(self.len());
+        for c in self.chunks() {
+            v.extend_from_slice(c);
+        }
+        v
+    }
+
+    /// Copies the first bytes, as many as fit; says how many.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let mut done = 0;
+        for c in self.chunks() {
+            let n = c.len().min(out.len() - done);
+            out[done..done + n].copy_from_slice(&c[..n]);
+            done += n;
+        }
+        done
+    }
+
+    /// The first bytes in one piece: the head itself if it has them, else a copy in `scratch`.
+    pub(crate) fn header<'a, const N: usize>(&'a self, scratch: &'a mut [u8; N]) -> &'a [u8] {
+        if self.head.len() >= N || self.frags.is_empty() {
+            return &self.head;
+        }
+        let n = self.copy_to(scratch);
+        &scratch[..n]
+    }
+
+    /// The chunks of a range of bytes.
+    pub(crate) fn range(&self, off: usize, len: usize) -> impl Iterator<Item = &[u8]> {
+        let (mut skip, mut left) = (off, len);
+        self.chunks().filter_map(move |c| {
+            let n = skip.min(c.len());
+            skip -= n;
+            let c = &c[n..];
+            let c = &c[..c.len().min(left)];
+            left -= c.len();
+            (!c.is_empty()).then_some(c)
+        })
+    }
+
+    /// Appends a slice.
+    pub(crate) fn push(&mut self, f: Frag) {
+        let n = f.bytes().len() as u32;
+        if n > 0 {
+            self.len = self.len.saturating_add(n);
+            self.frags.push(f);
+        }
+    }
+
+    /// Appends bytes of a buffer: to the head while it has room and no slice follows it, the rest as a slice.
+    pub(crate) fn gather(&mut self, f: &Frag) {
+        let room =
+            if self.frags.is_empty() { HEAD.saturating_sub(self.head.len()) } else { 0 } as u32;
+        let n = room.min(f.len);
+        if n > 0 {
+            let own = f.bytes().get(..n as usize).unwrap_or(&[]);
+            self.head.extend_from_slice(own);
+            self.len += own.len() as u32;
+        }
+        if n < f.len {
+            self.push(f.slice(n, f.len - n));
+        }
+    }
+
+    /// Makes the head at least `n` bytes long, if the frame is.
+    pub(crate) fn pull(&mut self, n: usize) {
+        while self.head.len() < n && !self.frags.is_empty() {
+            let f = self.frags.remove(0);
+            let k = f.bytes().len().min(n - self.head.len());
+            self.head.extend_from_slice(&f.bytes()[..k]);
+            if k < f.bytes().len() {
+                self.frags.insert(0, f.slice(k as u32, f.len));
+            }
+        }
+    }
+
+    pub(crate) fn head_mut(&mut self) -> &mut [u8] {
+        &mut self.head
+    }
+
+    /// Puts bytes into the head.
+    pub(crate) fn insert(&mut self, at: usize, bytes: &[u8]) {
+        if at <= self.head.len() {
+            self.head.insert_from_slice(at, bytes);
+            self.len += bytes.len() as u32;
+        }
+    }
+
+    /// Takes the last four bytes off, first of them first.
+    pub(crate) fn take_trailer(&mut self) -> Option<[u8; 4]> {
+        if self.len() < 4 {
+            return None;
+        }
+        let mut bytes = self.to_vec();
+        let at = bytes.len() - 4;
+        let mut t = [0; 4];
+        t.copy_from_slice(&bytes[at..]);
+        bytes.truncate(at);
+        *self = Self { fcs: self.fcs, ..Self::from_bytes(&bytes) };
+        Some(t)
+    }
+
+    /// The FCS that the bytes ask for, in the order of the wire.
+    pub(crate) fn crc(&self) -> [u8; 4] {
+        let mut h = crc32fast::Hasher::new();
+        for c in self.chunks() {
+            h.update(c);
+        }
+        h.finalize().to_le_bytes()
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.fcs == other.fcs && self.to_vec() == other.to_vec()
+    }
+}
+
+impl Eq for Frame {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn parts_read_as_one() {
+        let b = Frag::new(Arc::new((0..100).collect()));
+        let f = Frame::from_parts(&[200, 201], [b.slice(0, 10), b.slice(50, 3)]);
+        let v = f.to_vec();
+        assert_eq!(v.len(), f.len());
+        for off in 0..=v.len() {
+            for len in 0..=v.len() - off {
+                let r: Vec<u8> = f.range(off, len).flatten().copied().collect();
+                assert_eq!(r, v[off..off + len]);
+            }
+        }
+        let mut g = f.clone();
+        g.pull(7);
+        assert_eq!((g.head().len(), &g), (7, &f));
+        assert_eq!(g.take_trailer(), Some([9, 50, 51, 52]));
+        assert_eq!(g.to_vec(), v[..11]);
+        assert_eq!(f.padded().to_vec()[15..], [0; 45]);
+    }
+}
