@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use conformance::fuzz::{self, FuzzTarget};
+use conformance::report::terminal;
 use conformance::results::{CaseResult, Status};
 
 use crate::Outcome;
@@ -240,9 +241,10 @@ impl Ui {
         let again = kept.map_or_else(String::new, |path| {
             format!("cargo xtask fuzz {} --replay {path}", target.name)
         });
-        self.case(case, &again);
         if case.status == Status::Pass {
-            self.line(&format!("{}: {}", case.id, case.reason.as_deref().unwrap_or_default()));
+            self.line(&terminal::case_line(case, self.style()));
+        } else {
+            self.case(case, &again);
         }
     }
 }
