@@ -47,6 +47,11 @@ impl Frame {
         f
     }
 
+    /// The same frame with this FCS.
+    pub fn with_fcs(self, fcs: Fcs) -> Self {
+        Self { fcs, ..self }
+    }
+
     /// The same frame with zeros up to the 60 bytes that every sender on an Ethernet puts out at least.
     pub fn padded(mut self) -> Self {
         let short = 60usize.saturating_sub(self.len());

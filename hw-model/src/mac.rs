@@ -7,9 +7,11 @@ use crate::mem::{DmaAddr, DmaMem};
 use crate::mitigation::Pending;
 use crate::phy::Phy;
 use crate::regs::{Access, RESET, Reg, WORDS, int, maccr};
+use crate::rx::RxOutcome;
 use crate::tx::TxState;
 use crate::{mdio, mitigation};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// State that registers show; the default is that after power-on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,9 +107,103 @@ pub struct Stats {
     pub ahb_errors: u64,
 }
 
-/// An FTGMAC100 with its PHY.
+/// An FTGMAC100 with its PHY. A clone costs one reference count; what is changed after it is copied then.
 #[derive(Clone, Debug, Default)]
 pub struct Mac {
+    core: Arc<Core>,
+}
+
+impl Mac {
+    /// A MAC after power-on, with the station address that its straps give it.
+    pub fn new(strap: [u8; 6], descriptors: Descriptors) -> Self {
+        let mut core = Core { strap, descriptors, ..Core::default() };
+        core.s.set_mac_addr(strap);
+        Self { core: Arc::new(core) }
+    }
+
+    #[inline]
+    fn core_mut(&mut self) -> &mut Core {
+        Arc::make_mut(&mut self.core)
+    }
+
+    /// Power-on reset: everything but the board's wiring.
+    pub fn power_on(&mut self) {
+        let rate = self.core.rate_bps;
+        *self = Self::new(self.core.strap, self.core.descriptors);
+        self.set_rate(rate);
+    }
+
+    /// Reads a register; an offset where none is reads 0 and is counted.
+    pub fn readl(&mut self, _mem: &DmaMem, reg: Reg) -> u32 {
+        self.core_mut().readl(reg)
+    }
+
+    /// Writes a register; what the write starts is done before it returns.
+    pub fn writel(&mut self, mem: &mut DmaMem, now: Nanos, reg: Reg, v: u32) {
+        self.core_mut().writel(mem, now, reg, v);
+    }
+
+    /// A frame arrives; its last bit is here at `now`. A frame under 60 bytes is a runt: senders pad
+    /// ([`Frame::padded`]).
+    pub fn rx(&mut self, mem: &mut DmaMem, now: Nanos, f: &Frame) -> RxOutcome {
+        self.core_mut().rx(mem, now, f)
+    }
+
+    /// The interrupt line: level, high while an enabled status bit is set.
+    pub fn irq(&self) -> bool {
+        self.core.s.get(Reg::ISR) & self.core.s.get(Reg::IER) != 0
+    }
+
+    /// The next frame that was put on the wire, with the time its last bit left.
+    pub fn tx_pop(&mut self) -> Option<(Nanos, Frame)> {
+        if self.core.out.is_empty() {
+            return None;
+        }
+        self.core_mut().out.pop_front()
+    }
+
+    /// When the MAC wants [`Mac::advance`] next: a mitigation timer, a ring to be polled, a frame whose last bit leaves.
+    pub fn next_event(&self) -> Option<Nanos> {
+        self.core.next_event()
+    }
+
+    /// Does what is due up to `now`, each at its own time.
+    pub fn advance(&mut self, mem: &mut DmaMem, now: Nanos) {
+        if self.next_event().is_some_and(|at| at <= now) {
+            self.core_mut().advance(mem, now);
+        }
+    }
+
+    /// Plugs or pulls the cable.
+    pub fn set_link(&mut self, up: bool) {
+        self.core_mut().set_link(up);
+    }
+
+    /// Whether the PHY has a link.
+    pub fn link(&self) -> bool {
+        self.core.link()
+    }
+
+    /// Bits a second at which frames leave; `None`: at once. With a rate, a frame's XPKT_ETH comes when its last bit
+    /// has left, and the next descriptors are fetched then.
+    pub fn set_rate(&mut self, bps: Option<u64>) {
+        self.core_mut().rate_bps = bps;
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> Stats {
+        self.core.stats
+    }
+
+    /// The station address as the registers have it.
+    pub fn mac_addr(&self) -> [u8; 6] {
+        self.core.s.mac_addr()
+    }
+}
+
+/// All of a MAC.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Core {
     pub(crate) s: State,
     pub(crate) tx: TxState,
     /// Frames received that wait for a descriptor, and their bytes.
@@ -121,21 +217,9 @@ pub struct Mac {
     strap: [u8; 6],
 }
 
-impl Mac {
-    /// A MAC after power-on, with the station address that its straps give it.
-    pub fn new(strap: [u8; 6], descriptors: Descriptors) -> Self {
-        let mut mac = Self { strap, descriptors, ..Self::default() };
-        mac.s.set_mac_addr(strap);
-        mac
-    }
-
-    /// Power-on reset: everything but the board's wiring.
-    pub fn power_on(&mut self) {
-        *self = Self { rate_bps: self.rate_bps, ..Self::new(self.strap, self.descriptors) };
-    }
-
+impl Core {
     /// Reads a register.
-    pub fn readl(&mut self, _mem: &DmaMem, reg: Reg) -> u32 {
+    fn readl(&mut self, reg: Reg) -> u32 {
         let Some(info) = reg.info() else {
             self.stats.bad_offset = self.stats.bad_offset.saturating_add(1);
             return 0;
@@ -149,7 +233,7 @@ impl Mac {
     }
 
     /// Writes a register; what the write starts is done before it returns.
-    pub fn writel(&mut self, mem: &mut DmaMem, now: Nanos, reg: Reg, v: u32) {
+    fn writel(&mut self, mem: &mut DmaMem, now: Nanos, reg: Reg, v: u32) {
         let Some(info) = reg.info() else {
             self.stats.bad_offset = self.stats.bad_offset.saturating_add(1);
             return;
@@ -198,18 +282,8 @@ impl Mac {
         }
     }
 
-    /// The interrupt line: level, high while an enabled status bit is set.
-    pub fn irq(&self) -> bool {
-        self.s.get(Reg::ISR) & self.s.get(Reg::IER) != 0
-    }
-
-    /// The next frame that was put on the wire, with the time its last bit left.
-    pub fn tx_pop(&mut self) -> Option<(Nanos, Frame)> {
-        self.out.pop_front()
-    }
-
-    /// When the MAC wants [`Mac::advance`] next: a mitigation timer, a ring to be polled, a frame whose last bit leaves.
-    pub fn next_event(&self) -> Option<Nanos> {
+    /// When the MAC wants [`Core::advance`] next: a mitigation timer, a ring to be polled, a frame whose last bit leaves.
+    fn next_event(&self) -> Option<Nanos> {
         let s = &self.s;
         [s.rx_pending.deadline, s.tx_pending.deadline, s.rx_poll, s.tx_poll, self.tx.done_at()]
             .into_iter()
@@ -218,7 +292,7 @@ impl Mac {
     }
 
     /// Does what is due up to `now`, each at its own time.
-    pub fn advance(&mut self, mem: &mut DmaMem, now: Nanos) {
+    fn advance(&mut self, mem: &mut DmaMem, now: Nanos) {
         while let Some(at) = self.next_event().filter(|&at| at <= now) {
             if self.tx.done_at() == Some(at) {
                 self.tx_done(mem, at);
@@ -230,9 +304,8 @@ impl Mac {
                 self.s.raise(int::XPKT_ETH);
             }
             if self.s.rx_poll.is_some_and(|p| p <= at) {
-                self.s.rx_poll = None;
                 self.rx_drain(mem, at);
-                self.arm_polls(at);
+                self.s.rx_poll = self.rx_poll_period().and_then(|p| skip_to(at, p, now));
             }
             if self.s.tx_poll.is_some_and(|p| p <= at) {
                 self.s.tx_poll = self.tx_poll_period().and_then(|p| skip_to(at, p, now));
@@ -242,35 +315,20 @@ impl Mac {
     }
 
     /// Plugs or pulls the cable.
-    pub fn set_link(&mut self, up: bool) {
+    fn set_link(&mut self, up: bool) {
         let before = self.s.phy.interrupt();
         self.s.phy.set_cable(up);
         self.phy_interrupt(before);
     }
 
     /// Whether the PHY has a link.
-    pub fn link(&self) -> bool {
+    pub(crate) fn link(&self) -> bool {
         self.s.phy.link()
-    }
-
-    /// Bits a second at which frames leave; `None`: at once. With a rate, a frame's XPKT_ETH comes when its last bit
-    /// has left, and the next descriptors are fetched then.
-    pub fn set_rate(&mut self, bps: Option<u64>) {
-        self.rate_bps = bps;
-    }
-
-    /// What happened so far.
-    pub fn stats(&self) -> Stats {
-        self.stats
-    }
-
-    /// The station address as the registers have it.
-    pub fn mac_addr(&self) -> [u8; 6] {
-        self.s.mac_addr()
     }
 
     fn soft_reset(&mut self, speed: u32) {
         self.s.soft_reset(speed);
+        self.stats.tx_lost += std::mem::take(&mut self.tx).frames();
         self.tx = TxState::default();
         self.stats.rx_lost += self.fifo.len() as u64;
         self.fifo.clear();
@@ -288,19 +346,21 @@ impl Mac {
         self.s.raise(int::AHB_ERR);
     }
 
-    fn tx_poll_period(&self) -> Option<Nanos> {
-        let cr = self.s.get(Reg::MACCR);
-        let on = self.s.on(maccr::TXDMA_EN | maccr::TXMAC_EN);
-        mitigation::poll_period(self.s.get(Reg::APTC) >> 8, cr).filter(|_| on)
+    /// The receive ring is polled only while a frame waits for it.
+    fn rx_poll_period(&self) -> Option<Nanos> {
+        let on = !self.fifo.is_empty() && self.s.on(maccr::RXDMA_EN | maccr::RXMAC_EN);
+        mitigation::poll_period(self.s.get(Reg::APTC), self.s.get(Reg::MACCR)).filter(|_| on)
     }
 
-    /// Starts the polling timers that have something to look for: the receive ring only while a frame waits for it.
+    fn tx_poll_period(&self) -> Option<Nanos> {
+        let on = self.s.on(maccr::TXDMA_EN | maccr::TXMAC_EN);
+        mitigation::poll_period(self.s.get(Reg::APTC) >> 8, self.s.get(Reg::MACCR)).filter(|_| on)
+    }
+
+    /// Starts the polling timers that have something to look for and stops the others.
     pub(crate) fn arm_polls(&mut self, now: Nanos) {
-        let cr = self.s.get(Reg::MACCR);
-        let rx = mitigation::poll_period(self.s.get(Reg::APTC), cr)
-            .filter(|_| !self.fifo.is_empty() && self.s.on(maccr::RXDMA_EN | maccr::RXMAC_EN));
+        let (rx, tx) = (self.rx_poll_period(), self.tx_poll_period());
         self.s.rx_poll = rx.map(|p| self.s.rx_poll.unwrap_or(now.saturating_add(p)));
-        let tx = self.tx_poll_period();
         self.s.tx_poll = tx.map(|p| self.s.tx_poll.unwrap_or(now.saturating_add(p)));
     }
 }

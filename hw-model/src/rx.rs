@@ -6,7 +6,7 @@
 //! FEAR's field, in order, and RBSR of 0 or a ring too short for a frame loses it.
 //!
 //! In the buffer are the frame and the four FCS bytes as they were on the wire; VDBC of each descriptor counts what is in its
-//! buffer. A frame over the limit is cut there, with FTL and without its FCS. With RM_VLAN the tag is not in the buffer; RUNT
+//! buffer. A frame over the limit, FCS and all, is cut there, with FTL. With RM_VLAN the tag is not in the buffer; RUNT
 //! is decided on what is left, so a 64-byte tagged frame arrives as a runt of 60, as on the real chip. Status bits are in the
 //! first and the last descriptor of a frame.
 //!
@@ -16,7 +16,7 @@ use crate::Nanos;
 use crate::descriptor::{self, Desc, rxdes0, rxdes1};
 use crate::filter::{self, Dst};
 use crate::frame::{Fcs, Frame};
-use crate::mac::Mac;
+use crate::mac::Core;
 use crate::mem::{BusError, DmaAddr, DmaMem};
 use crate::mitigation::Fields;
 use crate::offload;
@@ -79,20 +79,21 @@ struct Image {
     /// Bytes of the frame before and after the hole that a removed tag leaves.
     front: usize,
     back: (usize, usize),
-    fcs: Option<[u8; 4]>,
+    fcs: [u8; 4],
+    fcs_len: usize,
     w0: u32,
     w1: u32,
 }
 
 impl Image {
     fn len(&self) -> usize {
-        self.front + self.back.1 + if self.fcs.is_some() { 4 } else { 0 }
+        self.front + self.back.1 + self.fcs_len
     }
 }
 
-impl Mac {
+impl Core {
     /// A frame arrives; its last bit is here at `now`.
-    pub fn rx(&mut self, mem: &mut DmaMem, now: Nanos, f: &Frame) -> RxOutcome {
+    pub(crate) fn rx(&mut self, mem: &mut DmaMem, now: Nanos, f: &Frame) -> RxOutcome {
         if !self.link() {
             self.stats.rx_lost += 1;
             return RxOutcome::Lost(Lost::NoLink);
@@ -208,21 +209,20 @@ impl Mac {
         }
         let limit = if self.s.on(maccr::JUMBO_LF) { 9216 } else { 1518 }
             + if tci.is_some() { 4 } else { 0 };
-        let mut end = f.len();
-        let fcs = if f.len() + 4 > limit {
+        // The cut may fall into the FCS.
+        let end = f.len().min(limit);
+        let fcs_len = (limit - end).min(4);
+        let mut fcs = [0; 4];
+        if fcs_len > 0 {
+            fcs = f.crc();
+        }
+        if fcs_len < 4 {
             w0 |= rxdes0::FTL;
-            end = limit;
-            None
-        } else {
-            let mut fcs = f.crc();
-            if f.fcs == Fcs::Bad {
-                w0 |= rxdes0::CRC_ERR;
-                fcs = fcs.map(|b| !b);
-            }
-            Some(fcs)
-        };
-        // A cut that falls into the FCS keeps the frame's own bytes only.
-        end = end.min(f.len());
+        }
+        if f.fcs == Fcs::Bad {
+            w0 |= rxdes0::CRC_ERR;
+            fcs = fcs.map(|b| !b);
+        }
         let (mut front, mut back) = (end, (end, 0));
         if let Some(tci) = tci {
             w1 |= rxdes1::VLANTAG_AVAIL | u32::from(tci);
@@ -230,7 +230,7 @@ impl Mac {
                 (front, back) = (12, (16, end.saturating_sub(16)));
             }
         }
-        let image = Image { front, back, fcs, w0, w1 };
+        let image = Image { front, back, fcs, fcs_len, w0, w1 };
         if image.len() < 64 {
             return Image { w0: image.w0 | rxdes0::RUNT, ..image };
         }
@@ -313,7 +313,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn new(f: &'a Frame, i: &'a Image) -> Self {
-        Self { f, ranges: [(0, i.front), i.back], fcs: i.fcs.as_ref().map_or(&[], |b| b) }
+        Self { f, ranges: [(0, i.front), i.back], fcs: &i.fcs[..i.fcs_len] }
     }
 
     fn fill(&mut self, out: &mut [u8]) {

@@ -9,7 +9,7 @@
 use crate::Nanos;
 use crate::descriptor::{self, Desc, txdes0, txdes1};
 use crate::frame::{Fcs, Frame};
-use crate::mac::Mac;
+use crate::mac::Core;
 use crate::mem::DmaMem;
 use crate::mitigation::Fields;
 use crate::offload;
@@ -46,6 +46,11 @@ impl TxState {
     pub(crate) fn done_at(&self) -> Option<Nanos> {
         self.leaving.as_ref().map(|s| s.done)
     }
+
+    /// Frames that are on their way.
+    pub(crate) fn frames(&self) -> u64 {
+        u64::from(self.gathered.is_some()) + u64::from(self.leaving.is_some())
+    }
 }
 
 /// What a look at a descriptor led to.
@@ -61,7 +66,7 @@ pub(crate) fn leaves(now: Nanos, rate_bps: u64, len: usize) -> Nanos {
     now.saturating_add(bits.saturating_mul(1_000_000_000).div_ceil(rate_bps.max(1)))
 }
 
-impl Mac {
+impl Core {
     /// The doorbell.
     pub(crate) fn tx_poll(&mut self, mem: &mut DmaMem, now: Nanos) {
         let mut sending = self.tx.gathered.take().map(|b| *b);
@@ -178,10 +183,11 @@ impl Mac {
                 self.s.raise(int::XPKT_ETH);
             }
         }
-        self.stats.tx_frames += 1;
         if self.s.on(maccr::LOOP_EN) {
+            self.stats.tx_frames += 1;
             self.rx_inside(mem, now, &s.frame);
         } else if self.link() {
+            self.stats.tx_frames += 1;
             self.out.push_back((now, s.frame));
         } else {
             self.stats.tx_lost += 1;
