@@ -226,10 +226,8 @@ pub(crate) fn tcp_xmit_retransmit_queue(tp: &mut TcpSock, net: &mut Net) {
     let max_segs = tcp_tso_segs(tp, net, mss);
     let mut rearm = false;
     let mut at = 0;
-    while let Some(skb) = tp.rtx_queue.get(at) {
-        if tcp_pacing_check(tp, net) {
-            break;
-        }
+    while at < tp.rtx_queue.len() && !tcp_pacing_check(tp, net) {
+        let skb = &tp.rtx_queue[at];
         let (sacked, truesize) = (skb.sacked, skb.truesize);
         let room = tp.snd_cwnd.saturating_sub(tp.packets_in_flight());
         if room == 0 || tp.retrans_out >= tp.lost_out {
