@@ -5,4 +5,6 @@ pub mod frames;
 pub mod fuzz;
 pub mod report;
 pub mod results;
+pub mod run;
 pub mod script;
+pub mod target;

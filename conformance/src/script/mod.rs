@@ -28,4 +28,5 @@ pub use error::{Label, ScriptError};
 pub use parser::{Defines, parse};
 pub use printer::print;
 pub use span::{Source, Span};
+pub(crate) use text::seconds_to_ns;
 pub use text::unescape;

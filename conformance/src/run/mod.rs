@@ -1,0 +1,192 @@
+//! Runs scripts: schedule, matching, calls, commands and assertions, in the target's time.
+//!
+//! The rules are packetdrill's own. Timing has a tolerance, relative times count from when the event before was finished,
+//! packets of the socket under test have to come in the script's order, and consecutive segments make up one larger packet
+//! of the script. On an attachment that carries frames a super-packet always comes in such parts.
+
+mod build;
+mod calls;
+mod commands;
+mod config;
+mod connection;
+mod constants;
+mod icmp_names;
+mod matcher;
+mod report;
+mod sample;
+mod schedule;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use miette::Diagnostic;
+use reference_stack::Version;
+
+use crate::results::{CaseResult, Nic, Status, Variant};
+use crate::script::{self, Defines, ScriptError, Source};
+use crate::target::{Addresses, Refusal, Target};
+use config::Config;
+use schedule::{Run, Stop};
+
+/// How scripts are run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The attachment.
+    pub nic: Nic,
+    /// The kernel that the reference stands in for.
+    pub version: Version,
+    /// Seeds the target's random choices.
+    pub seed: u64,
+    /// `-D NAME=value`; they win over the script's and over upstream's runner's.
+    pub defines: Defines,
+    /// `--name=value` as in scripts; they win over the script's.
+    pub options: Vec<(String, Option<String>)>,
+    /// Where to write a capture of the run.
+    pub pcap: Option<PathBuf>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        RunOptions {
+            nic: Nic::Ftgmac100,
+            version: Version::V5_15,
+            seed: 1,
+            defines: Defines::new(),
+            options: Vec::new(),
+            pcap: None,
+        }
+    }
+}
+
+/// What upstream's runner defines for IPv4.
+const DEFINES: &[(&str, &str)] = &[
+    ("TFO_COOKIE", "3021b9d889017eeb"),
+    ("TFO_COOKIE_ZERO", "b7c12350a90dc8f5"),
+    ("CMSG_LEVEL_IP", "SOL_IP"),
+    ("CMSG_TYPE_RECVERR", "IP_RECVERR"),
+    ("CODE", "host_unreachable"),
+];
+
+/// Why a script could not be run.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum RunError {
+    /// A file cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The script is wrong: its language, an unknown sysctl, a file that is not there.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Script(#[from] ScriptError),
+    /// The settings of the run are wrong.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// A script below a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CaseId {
+    /// Path below the folder, with `/` between its parts.
+    pub id: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// All `*.pkt` files that `paths` name or hold, each once, in the order of their ids, which are paths below `root`
+/// or, outside of it, below the folder that was named.
+///
+/// # Errors
+/// A path that cannot be read.
+pub fn discover(paths: &[PathBuf], root: &Path) -> Result<Vec<CaseId>, RunError> {
+    let mut found = Vec::new();
+    for path in paths {
+        let base = if path.starts_with(root) {
+            root
+        } else if path.is_dir() {
+            path
+        } else {
+            path.parent().unwrap_or(path)
+        };
+        let mut open = vec![path.clone()];
+        while let Some(path) = open.pop() {
+            let read = |error| RunError::Read { path: path.clone(), error };
+            if !std::fs::metadata(&path).map_err(read)?.is_dir() {
+                let below = path.strip_prefix(base).unwrap_or(&path);
+                let id = below.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>().join("/");
+                found.push(CaseId { id, path });
+                continue;
+            }
+            for entry in std::fs::read_dir(&path).map_err(read)? {
+                let entry = entry.map_err(read)?;
+                let (path, kind) = (entry.path(), entry.file_type().map_err(read)?);
+                // A link to a folder may lead in a circle.
+                if kind.is_dir() || (path.extension().is_some_and(|e| e == "pkt") && path.is_file())
+                {
+                    open.push(path);
+                }
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Runs a script from its text on the target that `boot` makes for its addresses.
+///
+/// # Errors
+/// What keeps the script from being run; a script that fails is a result.
+pub fn run_on<T: Target>(
+    source: &Source,
+    id: &str,
+    folder: &Path,
+    options: &RunOptions,
+    boot: impl FnOnce(&Addresses) -> Result<T, Refusal>,
+) -> Result<CaseResult, RunError> {
+    let started = Instant::now();
+    let mut defines: Defines =
+        DEFINES.iter().map(|(n, v)| ((*n).to_string(), (*v).to_string())).collect();
+    defines.extend(options.defines.clone());
+    let tree = script::parse(source, &defines)?;
+    let config = Config::new(source, &tree.options, &options.options)?;
+    let mut case = CaseResult::new(id, "reference");
+    case.variant = Variant::Ipv4;
+    case.nic = options.nic;
+    let mut target = match boot(&config.addresses) {
+        Ok(target) => target,
+        Err(Refusal::Unsupported(what)) => return Ok(case.with_status(Status::Unsupported, what)),
+        Err(Refusal::Invalid(what)) => return Err(RunError::Setting(what)),
+    };
+    case.target = target.name().to_string();
+    let mut run = Run::new(source, &config, &mut target, commands::Shell::new(folder));
+    let result = run.script(&tree);
+    case.virtual_us = u64::try_from(run.elapsed() / 1000).unwrap_or(0);
+    case.detail = Some(run.notes().join("\n")).filter(|notes| !notes.is_empty());
+    case.event_log = target.event_log();
+    if let Some(path) = &options.pcap {
+        target.write_pcap(path).map_err(|error| RunError::Read { path: path.clone(), error })?;
+    }
+    let leaks = target.leaks();
+    case.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    match result {
+        Ok(()) if leaks.is_empty() => Ok(case),
+        Ok(()) => Ok(case
+            .with_status(Status::Fail, format!("not everything came home: {}", leaks.join("; ")))),
+        Err(Stop::Broken(error)) => Err(error.into()),
+        Err(Stop::Unsupported(what)) => Ok(case.with_status(Status::Unsupported, what)),
+        Err(Stop::Fail(failure)) => {
+            let reason = format!("{}: {}", source.place(failure.span), failure.message);
+            case.divergence = Some(failure.divergence());
+            case.detail = Some(failure.render(source));
+            Ok(case.with_status(Status::Fail, reason))
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! The run of one script: events in order, each at its time.
+
+mod inbound;
+mod outbound;
+
+use std::collections::VecDeque;
+
+use reference_stack::syscalls::SysResult;
+
+use super::calls::{CallError, Calls, Check, Prepared};
+use super::commands::{CommandError, Shell};
+use super::config::Config;
+use super::connection::Sockets;
+use super::matcher::Mismatch;
+use super::report::{self, Failure};
+use super::sample;
+use super::wire;
+use crate::script::ast::{Action, Call, Direction, Event, Script, Time};
+use crate::script::code::{self, Env};
+use crate::script::{ScriptError, Source, Span};
+use crate::target::{Refusal, Target, Thread};
+
+/// How long after its time an expected packet or the end of a call is waited for, nanoseconds.
+const PATIENCE_NS: i64 = 2_000_000_000;
+/// How long a packet that may come at any time is waited for, nanoseconds.
+const ANY_TIME_LIMIT_NS: i64 = 3_600_000_000_000;
+/// How long a call that is not marked as blocking may wait, nanoseconds.
+const CALL_LIMIT_NS: i64 = 300_000_000_000;
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The target does not do what the script says.
+    Fail(Box<Failure>),
+    /// The target or the harness cannot do what the script needs.
+    Unsupported(String),
+    /// The script is wrong.
+    Broken(ScriptError),
+}
+
+impl From<ScriptError> for Stop {
+    fn from(error: ScriptError) -> Self {
+        Stop::Broken(error)
+    }
+}
+
+impl From<Box<Failure>> for Stop {
+    fn from(failure: Box<Failure>) -> Self {
+        Stop::Fail(failure)
+    }
+}
+
+/// A time window in nanoseconds of the script.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: i64,
+    to: i64,
+    /// `*`
+    any: bool,
+}
+
+/// A call that waits in the background.
+struct Waiting<'a> {
+    call: &'a Call,
+    check: Check,
+    /// When it was due to start and to return, nanoseconds of the script.
+    start: i64,
+    end: i64,
+}
+
+/// The state of a run.
+pub(crate) struct Run<'a> {
+    source: &'a Source,
+    config: &'a Config,
+    target: &'a mut dyn Target,
+    shell: Shell,
+    sockets: Sockets,
+    env: Env,
+    /// Packets of the target that no event has asked for yet.
+    packets: VecDeque<wire::Packet>,
+    /// The target's clock at time 0 of the script.
+    start: u64,
+    waiting: Option<Waiting<'a>>,
+    /// When the event before was due, and whether it was an inbound packet.
+    last: Option<(i64, bool)>,
+    /// Number of the packet event at hand, from 1.
+    packet_number: u64,
+    /// What happened last, for reports: a line each.
+    history: VecDeque<String>,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(
+        source: &'a Source,
+        config: &'a Config,
+        target: &'a mut dyn Target,
+        shell: Shell,
+    ) -> Self {
+        let mut env = Env::default();
+        sample::set_constants(&mut env);
+        Run {
+            source,
+            config,
+            target,
+            shell,
+            sockets: Sockets::default(),
+            env,
+            packets: VecDeque::new(),
+            start: 0,
+            waiting: None,
+            last: None,
+            packet_number: 0,
+            history: VecDeque::new(),
+        }
+    }
+
+    /// Runs the script: init command, events, closing, cleanup command.
+    pub(crate) fn script(&mut self, script: &'a Script) -> Result<(), Stop> {
+        if let Some(init) = &script.init {
+            self.command(&init.text, init.span, "the init command")?;
+        }
+        self.target.sent();
+        self.start = self.target.now();
+        let mut result = script.events.iter().try_for_each(|event| self.event(event));
+        if result.is_ok() {
+            result = self.finish_waiting();
+        }
+        self.close();
+        if let (Some(_), Some(cleanup)) = (&script.init, &script.cleanup) {
+            let cleaned = self.command(&cleanup.text, cleanup.span, "the cleanup command");
+            result = result.and(cleaned);
+        }
+        result
+    }
+
+    /// Notes of commands that failed where a shell goes on.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.shell.notes
+    }
+
+    /// Time of the target's clock since the script's start, nanoseconds.
+    pub(crate) fn elapsed(&self) -> i64 {
+        self.script_time(self.target.now())
+    }
+
+    fn script_time(&self, at: u64) -> i64 {
+        i64::try_from(at)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(self.start).unwrap_or(i64::MAX))
+    }
+
+    fn live_time(&self, script: i64) -> u64 {
+        self.start.saturating_add_signed(script)
+    }
+
+    fn remember(&mut self, line: String) {
+        if self.history.len() == 8 {
+            self.history.pop_front();
+        }
+        self.history.push_back(line);
+    }
+
+    fn event(&mut self, event: &'a Event) -> Result<(), Stop> {
+        let inbound =
+            matches!(&event.action, Action::Packet(p) if p.direction == Direction::Inbound);
+        // Inbound packets in a row count from each other's due times, all else from where the clock stands.
+        let base = match self.last {
+            Some((due, true)) if inbound => due,
+            _ => self.elapsed(),
+        };
+        let window = match event.time {
+            Time::Absolute(t) => Window { from: t, to: t, any: false },
+            Time::Relative(t) => Window { from: base + t, to: base + t, any: false },
+            Time::AbsoluteRange(a, b) => Window { from: a, to: b, any: false },
+            Time::RelativeRange(a, b) => Window { from: base + a, to: base + b, any: false },
+            Time::Any => Window { from: base, to: base, any: true },
+        };
+        if let (None, true) = (self.last, window.from != 0) {
+            let error = ScriptError::new(
+                self.source,
+                event.time_span,
+                "the first event has to be at time 0",
+                "",
+            );
+            return Err(error.into());
+        }
+        if let (Some((due, _)), Time::Absolute(_) | Time::AbsoluteRange(..)) =
+            (self.last, event.time)
+            && window.from < due
+        {
+            let error = ScriptError::new(
+                self.source,
+                event.time_span,
+                "time goes backwards",
+                "the event before is later",
+            );
+            return Err(error.into());
+        }
+        match &event.action {
+            Action::Packet(packet) => {
+                self.packet_number += 1;
+                if packet.direction == Direction::Outbound {
+                    self.outbound(event, packet, window)?;
+                } else {
+                    self.wait_until(event, window)?;
+                    self.inbound(packet)?;
+                }
+            }
+            Action::Call(call) => {
+                self.wait_until(event, window)?;
+                self.call(call, window.from, base, event)?;
+            }
+            Action::Command(command) => {
+                self.wait_until(event, window)?;
+                self.command(&command.text, command.span, "the command")?;
+            }
+            Action::Code(block) => {
+                self.wait_until(event, window)?;
+                self.code(block)?;
+            }
+        }
+        self.poll_target()?;
+        self.last = Some((window.from, inbound));
+        Ok(())
+    }
+
+    /// Lets time pass until an event is due; late ones fail.
+    fn wait_until(&mut self, event: &Event, window: Window) -> Result<(), Stop> {
+        let until = self.live_time(window.from);
+        while self.target.now() < until {
+            self.target.advance(until);
+            self.poll_target()?;
+        }
+        let Some((before, _)) = self.last else { return Ok(()) };
+        self.check_time(event.time_span, "the event", window, self.elapsed(), Some(before))
+    }
+
+    /// Fails if `at` is not in the window, with the tolerance that the time since `before` gives.
+    fn check_time(
+        &self,
+        span: Span,
+        what: &str,
+        window: Window,
+        at: i64,
+        before: Option<i64>,
+    ) -> Result<(), Stop> {
+        let tolerance = self.config.tolerance(window.from, before);
+        if window.any
+            || (at >= window.from.saturating_sub(tolerance)
+                && at <= window.to.saturating_add(tolerance))
+        {
+            return Ok(());
+        }
+        let expected = if window.from == window.to {
+            report::seconds(window.from)
+        } else {
+            format!("{} to {}", report::seconds(window.from), report::seconds(window.to))
+        };
+        let got = report::seconds(at);
+        let message = format!(
+            "{what} was due at {expected} s and came at {got} s (tolerance {} s)",
+            report::seconds(tolerance)
+        );
+        let mismatch = Mismatch { layer: "time", field: "time", expected, got };
+        Err(self.failure(span, message, mismatch, Vec::new()).into())
+    }
+
+    fn failure(
+        &self,
+        span: Span,
+        message: String,
+        first: Mismatch,
+        extra: Vec<String>,
+    ) -> Box<Failure> {
+        let in_packet = !matches!(first.layer, "time" | "syscall" | "assert" | "command");
+        Box::new(Failure {
+            span,
+            message,
+            frame: if in_packet || first.layer == "time" { self.packet_number } else { 0 },
+            mismatch: first,
+            lines: extra,
+            history: self.history.iter().cloned().collect(),
+        })
+    }
+
+    /// Takes packets and finished calls over from the target.
+    fn poll_target(&mut self) -> Result<(), Stop> {
+        for sent in self.target.sent() {
+            self.packets.push_back(wire::decode(&sent));
+        }
+        for finished in self.target.finished() {
+            if finished.thread != Thread::Blocking {
+                continue;
+            }
+            let Some(waiting) = self.waiting.take() else { continue };
+            self.finished(&waiting, finished.at, &finished.result)?;
+        }
+        Ok(())
+    }
+
+    fn calls(&mut self) -> Calls<'_> {
+        Calls { source: self.source, config: self.config, sockets: &mut self.sockets }
+    }
+
+    /// Compares what a call that had waited returned, and when.
+    fn finished(&mut self, waiting: &Waiting<'a>, at: u64, result: &SysResult) -> Result<(), Stop> {
+        self.check_call(waiting.call, &waiting.check, result)?;
+        let window = Window { from: waiting.end, to: waiting.end, any: false };
+        let what = format!("the return of {}()", waiting.call.name);
+        self.check_time(waiting.call.span, &what, window, self.script_time(at), Some(waiting.start))
+    }
+
+    fn check_call(&mut self, call: &Call, check: &Check, result: &SysResult) -> Result<(), Stop> {
+        let shown = match result {
+            Ok(ret) => ret.value().to_string(),
+            Err(errno) => format!("-1 {errno}"),
+        };
+        let now = report::seconds(self.elapsed());
+        self.remember(format!("{now}  {}() = {shown}", call.name));
+        match self.calls().check(call, check, result)? {
+            Ok(()) => Ok(()),
+            Err(m) => {
+                let message =
+                    format!("{}(): {} is {}, expected {}", call.name, m.field, m.got, m.expected);
+                Err(self.failure(call.span, message, m, Vec::new()).into())
+            }
+        }
+    }
+
+    fn call(&mut self, call: &'a Call, due: i64, base: i64, event: &Event) -> Result<(), Stop> {
+        let Prepared { call: live, check } = match self.calls().prepare(call) {
+            Ok(prepared) => prepared,
+            Err(CallError::Unsupported(what)) => {
+                return Err(Stop::Unsupported(format!("{}: {what}", self.source.place(call.span))));
+            }
+            Err(CallError::Script(error)) => return Err(error.into()),
+        };
+        let thread = if call.end.is_some() { Thread::Blocking } else { Thread::Main };
+        if thread == Thread::Blocking && self.waiting.is_some() {
+            let message = "a blocking call starts while another one waits";
+            return Err(ScriptError::new(self.source, call.span, message, "").into());
+        }
+        let started =
+            self.target.call(thread, live).map_err(|refusal| self.refused(call.span, refusal))?;
+        let end = call.end.map(|e| {
+            if matches!(event.time, Time::Relative(_)) { base.saturating_add(e) } else { e }
+        });
+        match (started, end) {
+            (Some(result), None) => self.check_call(call, &check, &result),
+            (Some(result), Some(end)) => {
+                let waiting = Waiting { call, check, start: due, end };
+                self.finished(&waiting, self.target.now(), &result)
+            }
+            (None, Some(end)) => {
+                self.waiting = Some(Waiting { call, check, start: due, end });
+                Ok(())
+            }
+            (None, None) => self.wait_for_call(call, &check),
+        }
+    }
+
+    /// Waits for a call that is not marked as blocking but does not return at once.
+    fn wait_for_call(&mut self, call: &'a Call, check: &Check) -> Result<(), Stop> {
+        let limit = self.target.now().saturating_add(CALL_LIMIT_NS as u64);
+        while self.target.now() < limit && !self.target.is_idle() {
+            self.target.advance(limit);
+            for sent in self.target.sent() {
+                self.packets.push_back(wire::decode(&sent));
+            }
+            for finished in self.target.finished() {
+                match (finished.thread, self.waiting.take()) {
+                    (Thread::Main, waiting) => {
+                        self.waiting = waiting;
+                        return self.check_call(call, check, &finished.result);
+                    }
+                    (Thread::Blocking, Some(waiting)) => {
+                        self.finished(&waiting, finished.at, &finished.result)?;
+                    }
+                    (Thread::Blocking, None) => {}
+                }
+            }
+        }
+        self.target.give_up(Thread::Main);
+        let mismatch = Mismatch {
+            layer: "syscall",
+            field: "result",
+            expected: call.result.to_string(),
+            got: "no return".into(),
+        };
+        let message = format!("{}() waits and does not return", call.name);
+        Err(self.failure(call.span, message, mismatch, Vec::new()).into())
+    }
+
+    /// At the end of the script: a call that waits still has its time to return.
+    fn finish_waiting(&mut self) -> Result<(), Stop> {
+        let Some(waiting) = &self.waiting else { return Ok(()) };
+        let (call, end) = (waiting.call, waiting.end);
+        let tolerance = self.config.tolerance(end, Some(waiting.start));
+        let limit = self.live_time(end.saturating_add(tolerance).saturating_add(PATIENCE_NS));
+        while self.waiting.is_some() && self.target.now() < limit {
+            self.target.advance(limit);
+            self.poll_target()?;
+        }
+        if self.waiting.take().is_none() {
+            return Ok(());
+        }
+        self.target.give_up(Thread::Blocking);
+        let expected = report::seconds(end);
+        let mismatch = Mismatch { layer: "time", field: "time", expected, got: "no return".into() };
+        let message = format!(
+            "{}() was due to return at {} s and waits still",
+            call.name,
+            report::seconds(end)
+        );
+        Err(self.failure(call.span, message, mismatch, Vec::new()).into())
+    }
+
+    fn refused(&self, span: Span, refusal: Refusal) -> Stop {
+        match refusal {
+            Refusal::Unsupported(what) => {
+                Stop::Unsupported(format!("{}: {what}", self.source.place(span)))
+            }
+            Refusal::Invalid(what) => Stop::Broken(ScriptError::new(self.source, span, what, "")),
+        }
+    }
+
+    fn command(&mut self, text: &str, span: Span, what: &str) -> Result<(), Stop> {
+        match self.shell.run(&mut *self.target, text) {
+            Ok(0) => Ok(()),
+            Ok(status) => {
+                let notes = self.shell.notes.clone();
+                let mismatch = Mismatch {
+                    layer: "command",
+                    field: "status",
+                    expected: "0".into(),
+                    got: status.to_string(),
+                };
+                Err(self
+                    .failure(span, format!("{what} fails with status {status}"), mismatch, notes)
+                    .into())
+            }
+            Err(CommandError::Unsupported(why)) => {
+                Err(Stop::Unsupported(format!("{}: {why}", self.source.place(span))))
+            }
+            Err(CommandError::Invalid(why)) => {
+                Err(ScriptError::new(self.source, span, why, what).into())
+            }
+        }
+    }
+
+    /// Samples the socket under test and runs a block of assertions.
+    fn code(&mut self, block: &crate::script::ast::Code) -> Result<(), Stop> {
+        const SOL_TCP: i32 = 6;
+        const TCP_INFO: i32 = 11;
+        const SOL_SOCKET: i32 = 1;
+        const SO_MEMINFO: i32 = 55;
+        let fd = self.sockets.current().and_then(|s| s.live_fd);
+        if let Some(fd) = fd {
+            if let Some(info) = self.option(fd, SOL_TCP, TCP_INFO, 280) {
+                sample::set_tcp_info(&mut self.env, &info);
+            }
+            if let Some(info) = self.option(fd, SOL_SOCKET, SO_MEMINFO, 36) {
+                sample::set_meminfo(&mut self.env, &info);
+            }
+        }
+        let Err(error) = self.env.run(&block.program) else { return Ok(()) };
+        match error.failure {
+            code::Failure::Error(message) => {
+                let mut report = ScriptError::new(self.source, error.span, message, "");
+                if fd.is_none() {
+                    report = report.with_help("the socket under test has no descriptor now, so there is no TCP_INFO of it");
+                }
+                Err(report.into())
+            }
+            code::Failure::Assert { message, values } => {
+                let values: Vec<String> =
+                    values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+                let said = message.map_or(String::new(), |m| format!(": {m}"));
+                let expected = self.source.slice(error.span).trim().to_string();
+                let mismatch =
+                    Mismatch { layer: "assert", field: "assert", expected, got: values.join(", ") };
+                Err(self
+                    .failure(
+                        error.span,
+                        format!("the assertion does not hold{said}"),
+                        mismatch,
+                        values,
+                    )
+                    .into())
+            }
+        }
+    }
+
+    fn option(&mut self, fd: i32, level: i32, name: i32, len: usize) -> Option<Vec<u8>> {
+        match self
+            .target
+            .call(Thread::Main, reference_stack::Call::Getsockopt { fd, level, name, len })
+        {
+            Ok(Some(Ok(reference_stack::Ret::Opt(bytes)))) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Closes every descriptor and resets every connection, so that nothing of the script goes on.
+    fn close(&mut self) {
+        if self.waiting.take().is_some() {
+            self.target.give_up(Thread::Blocking);
+        }
+        for fd in self.sockets.open_fds() {
+            if matches!(
+                self.target.call(Thread::Main, reference_stack::Call::Close { fd }),
+                Ok(None)
+            ) {
+                self.target.give_up(Thread::Main);
+            }
+        }
+        self.reset_connections();
+    }
+}

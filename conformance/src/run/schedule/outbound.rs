@@ -1,0 +1,281 @@
+//! Packets that the script expects.
+
+use super::{ANY_TIME_LIMIT_NS, PATIENCE_NS, Run, Stop, Window};
+use crate::results::Nic;
+use crate::run::connection::{Socket, State};
+use crate::run::matcher::{self, Differences, Mismatch};
+use crate::run::wire::{self, ACK, SYN};
+use crate::run::{icmp_names, report};
+use crate::script::ast::{Body, Event, Packet, Tcp};
+
+impl Run<'_> {
+    pub(super) fn outbound(
+        &mut self,
+        event: &Event,
+        packet: &Packet,
+        window: Window,
+    ) -> Result<(), Stop> {
+        self.expect_from(packet)?;
+        let actual = match &packet.body {
+            Body::Tcp(tcp) => self.segments(packet, tcp, window)?,
+            _ => self.next_packet(packet, window)?,
+        };
+        let at = self.script_time(actual.at);
+        let now = report::seconds(at);
+        let mut out = Differences::default();
+        let actual_text = match (&packet.body, &actual.body) {
+            (Body::Tcp(tcp), wire::Body::Tcp(segment)) => {
+                let mut mapped = segment.clone();
+                if let Some(socket) = self.sockets.current_mut() {
+                    matcher::map_timestamp(socket, tcp, &mut mapped);
+                }
+                matcher::compare_ip(&packet.ip, &actual.ip, &mut out);
+                matcher::compare_tcp(tcp, &mapped, self.config, window.from, &mut out);
+                matcher::tcp_text(&actual.ip, &mapped, packet)
+            }
+            (Body::Udp(udp), wire::Body::Udp(datagram)) => {
+                matcher::compare_ip(&packet.ip, &actual.ip, &mut out);
+                out.check("udp", "len", usize::from(udp.len), datagram.len);
+                if !datagram.zeros {
+                    out.add("payload", "bytes", "zeros", "other bytes");
+                }
+                format!(">{} udp ({})", matcher::ip_text(&actual.ip, &packet.ip), datagram.len)
+            }
+            (Body::Icmp(icmp), wire::Body::Icmp(message)) => {
+                matcher::compare_ip(&packet.ip, &actual.ip, &mut out);
+                let v4 = actual.ip.source.is_ipv4();
+                let (kind, code) = icmp_names::numbers(self.source, icmp, v4)?;
+                let rest = icmp_names::rest(self.source, icmp, v4, kind, code)?;
+                out.check("icmp", "type", kind, message.kind);
+                out.check("icmp", "code", code, message.code);
+                if icmp.mtu.is_some() || icmp.id.is_some() {
+                    out.check(
+                        "icmp",
+                        "rest",
+                        format!("{rest:02x?}"),
+                        format!("{:02x?}", message.rest),
+                    );
+                }
+                format!(
+                    ">{} icmp type {} code {}",
+                    matcher::ip_text(&actual.ip, &packet.ip),
+                    message.kind,
+                    message.code
+                )
+            }
+            _ => {
+                out.add("ip", "protocol", protocol_name(&packet.body), "another");
+                "> another protocol".to_string()
+            }
+        };
+        self.remember(format!("{now}  {actual_text}"));
+        if let Some(fault) = &actual.fault {
+            let first = Mismatch {
+                layer: fault.layer,
+                field: fault.field,
+                expected: fault.expected.clone(),
+                got: fault.got.clone(),
+            };
+            out.0.insert(0, first);
+        }
+        if let Some(first) = out.0.first().cloned() {
+            let mut lines = report::aligned(&packet.to_string(), &actual_text);
+            lines.extend(out.0.iter().map(|m| {
+                format!("{}.{}: expected {}, got {}", m.layer, m.field, m.expected, m.got)
+            }));
+            let message = format!(
+                "the packet differs: {}.{} is {}, expected {}",
+                first.layer, first.field, first.got, first.expected
+            );
+            return Err(self.failure(packet.span, message, first, lines).into());
+        }
+        self.check_time(event.time_span, "the packet", window, at, self.last.map(|(due, _)| due))
+    }
+
+    /// Which socket the packet is expected of, and what the script says of its numbers.
+    fn expect_from(&mut self, packet: &Packet) -> Result<(), Stop> {
+        let Body::Tcp(tcp) = &packet.body else { return Ok(()) };
+        if let Some(socket) = self.sockets.current_mut() {
+            if socket.state == State::Connecting && tcp.flags.syn && !tcp.flags.ack {
+                socket.state = State::SynSent;
+                socket.script_local_isn = tcp.seq;
+            } else if socket.state == State::PacketReceived && tcp.flags.syn && tcp.flags.ack {
+                socket.script_local_isn = tcp.seq;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next packet of the socket under test; others fall away in silence.
+    fn next_packet(&mut self, packet: &Packet, window: Window) -> Result<wire::Packet, Stop> {
+        let limit = if window.any {
+            self.elapsed().saturating_add(ANY_TIME_LIMIT_NS)
+        } else {
+            // Whole seconds of the expected delay, and two more.
+            let before = self.last.map_or(0, |(due, _)| due);
+            let whole = (window.to - before).max(0) / 1_000_000_000 * 1_000_000_000;
+            self.elapsed().saturating_add(whole).saturating_add(PATIENCE_NS)
+        };
+        let limit_live = self.live_time(limit);
+        let mut others: Vec<String> = Vec::new();
+        loop {
+            while let Some(found) = self.packets.pop_front() {
+                if self.is_ours(&found, packet) {
+                    return Ok(found);
+                }
+                if others.len() < 4 {
+                    others.push(format!(
+                        "{}  not of the socket under test: {}",
+                        report::seconds(self.script_time(found.at)),
+                        describe(&found)
+                    ));
+                }
+            }
+            if self.target.now() >= limit_live {
+                break;
+            }
+            if self.target.is_idle() {
+                break;
+            }
+            self.target.advance(limit_live);
+            self.poll_target()?;
+        }
+        let expected = if window.any {
+            "at any time".to_string()
+        } else {
+            format!("at {} s", report::seconds(window.from))
+        };
+        let mismatch = Mismatch {
+            layer: protocol_name(&packet.body),
+            field: "packet",
+            expected: packet.to_string(),
+            got: "no packet".into(),
+        };
+        Err(self
+            .failure(packet.span, format!("no packet came, expected {expected}"), mismatch, others)
+            .into())
+    }
+
+    fn is_ours(&mut self, found: &wire::Packet, expected: &Packet) -> bool {
+        let addresses = &self.config.addresses;
+        if let (Body::Icmp(_), wire::Body::Icmp(_)) = (&expected.body, &found.body) {
+            return found.ip.source == addresses.local && found.ip.destination == addresses.remote;
+        }
+        self.sockets.current_mut().is_some_and(|socket| socket.sent(found) || socket.opens(found))
+    }
+
+    /// One segment, or as many in a row as make up the script's length, in the script's numbers.
+    fn segments(
+        &mut self,
+        packet: &Packet,
+        tcp: &Tcp,
+        window: Window,
+    ) -> Result<wire::Packet, Stop> {
+        let expected = usize::from(tcp.len);
+        // On a link that carries frames, a super-packet has to come in parts.
+        let may_join = !self.config.strict_segments || self.target.nic() == Nic::Ftgmac100;
+        let mut parts: Vec<wire::Packet> = Vec::new();
+        let mut total = 0;
+        loop {
+            let mut found = self.next_packet(packet, window)?;
+            if let (wire::Body::Tcp(live), Some(socket)) =
+                (&mut found.body, self.sockets.current_mut())
+            {
+                learn(socket, live, tcp);
+                socket.remember_sent(live);
+                *live = matcher::to_script(socket, live);
+            }
+            let len = match &found.body {
+                wire::Body::Tcp(t) => t.len,
+                _ => 0,
+            };
+            if let Some(before) = parts.last()
+                && let Err(first) = matcher::joins(before, &found, expected - total)
+            {
+                let mut lines = vec![format!("script  {packet}")];
+                parts.push(found.clone());
+                lines.extend(parts.iter().map(|p| format!("actual  {}", describe_like(p, packet))));
+                let message = format!(
+                    "the packets do not join: {}.{} is {}, expected {}",
+                    first.layer, first.field, first.got, first.expected
+                );
+                return Err(self.failure(packet.span, message, first, lines).into());
+            }
+            total += len;
+            parts.push(found);
+            if total >= expected || !may_join {
+                break;
+            }
+        }
+        if total != expected {
+            let mut lines = vec![format!("script  {packet}")];
+            lines.extend(parts.iter().map(|p| format!("actual  {}", describe_like(p, packet))));
+            if let [one] = parts.as_slice() {
+                lines = report::aligned(&packet.to_string(), &describe_like(one, packet));
+            }
+            let first = Mismatch {
+                layer: "tcp",
+                field: "len",
+                expected: expected.to_string(),
+                got: total.to_string(),
+            };
+            let message = format!("the packet has {total} bytes of payload, expected {expected}");
+            return Err(self.failure(packet.span, message, first, lines).into());
+        }
+        let first_at = parts.first().map(|p| p.at);
+        let mut whole = matcher::join(&parts).unwrap_or_else(|| parts.remove(0));
+        // The parts of a super-packet follow each other as fast as the link takes them: it left when its first part did.
+        whole.at = first_at.unwrap_or(whole.at);
+        Ok(whole)
+    }
+}
+
+/// The initial sequence number of a child is learned from its SYN-ACK.
+fn learn(socket: &mut Socket, live: &wire::Tcp, expected: &Tcp) {
+    let syn_ack = expected.flags.syn && expected.flags.ack;
+    if socket.state == State::PacketReceived && syn_ack {
+        socket.state = State::SynAckSent;
+        socket.live_local_isn = live.seq;
+    } else if socket.state == State::SynAckSent && live.has(SYN) && live.has(ACK) && syn_ack {
+        socket.script_local_isn = expected.seq;
+    }
+}
+
+fn protocol_name(body: &Body) -> &'static str {
+    match body {
+        Body::Tcp(_) => "tcp",
+        Body::Udp(_) => "udp",
+        Body::Icmp(_) => "icmp",
+    }
+}
+
+fn describe_like(found: &wire::Packet, like: &Packet) -> String {
+    match &found.body {
+        wire::Body::Tcp(t) => matcher::tcp_text(&found.ip, t, like),
+        _ => describe(found),
+    }
+}
+
+/// A packet that is not the one under test.
+fn describe(found: &wire::Packet) -> String {
+    let (source, destination) = (found.ip.source, found.ip.destination);
+    match &found.body {
+        wire::Body::Tcp(t) => {
+            let options: usize = t.options.len();
+            format!(
+                "TCP {source}:{} > {destination}:{} flags {:#05x} seq {} ack {} len {} win {} ({options} options)",
+                t.source, t.destination, t.flags, t.seq, t.ack, t.len, t.window
+            )
+        }
+        wire::Body::Udp(u) => {
+            format!("UDP {source}:{} > {destination}:{} len {}", u.source, u.destination, u.len)
+        }
+        wire::Body::Icmp(i) => {
+            format!("ICMP {source} > {destination} type {} code {} len {}", i.kind, i.code, i.len)
+        }
+        wire::Body::Other(protocol) => match &found.fault {
+            Some(fault) => format!("{}: {}", fault.expected, fault.got),
+            None => format!("protocol {protocol} {source} > {destination}"),
+        },
+    }
+}

@@ -1,0 +1,187 @@
+//! What a script runs against: the reference stack now; real kernels and foreign stacks by the same trait.
+//!
+//! A target speaks IP packets, whatever carries them: an attachment that has a link layer frames them, resolves
+//! addresses and takes the frame apart again below this trait.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+use reference_stack::syscalls::SysResult;
+use reference_stack::{Call, Nanos};
+
+use crate::results::Nic;
+
+/// Which of the two threads of the script's process makes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thread {
+    /// The one that runs the script.
+    Main,
+    /// The one that may wait in a blocking call meanwhile.
+    Blocking,
+}
+
+/// A packet that the target sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When it was on the wire.
+    pub at: Nanos,
+    /// From the IP header on, without link padding.
+    pub packet: Vec<u8>,
+}
+
+/// A call that had waited and returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Whose call.
+    pub thread: Thread,
+    /// When it returned.
+    pub at: Nanos,
+    /// What it returned.
+    pub result: SysResult,
+}
+
+/// Why a target does not do what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The target or its attachment has no such feature: the case counts as unsupported.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The request names something that does not exist or does not take the value: the case cannot be run.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// The addresses of a run and how they are set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The target's address.
+    pub local: IpAddr,
+    /// Its prefix length.
+    pub prefix: u8,
+    /// The router towards the remote prefix; the remote addresses are on the link where this is the target's own.
+    pub gateway: IpAddr,
+    /// The script's side.
+    pub remote: IpAddr,
+    /// Prefix length of the route to it.
+    pub remote_prefix: u8,
+    /// The device's MTU in bytes.
+    pub mtu: u32,
+}
+
+/// What an administrator does to a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// `ip tcp_metrics flush all`
+    FlushTcpMetrics,
+    /// `ip route add|replace|change|del`
+    Route {
+        /// The verb.
+        verb: RouteVerb,
+        /// Prefix; `None` is the default route.
+        to: Option<(IpAddr, u8)>,
+        /// Next hop.
+        via: Option<IpAddr>,
+        /// Attributes as name and value (`mtu`, `advmss`, `initcwnd`, ...), the flag `lock` kept in the name: `mtu lock`.
+        metrics: Vec<(String, String)>,
+    },
+    /// `ip addr add|del ADDRESS/PREFIX`
+    Address {
+        /// Whether it is added.
+        add: bool,
+        /// Address.
+        address: IpAddr,
+        /// Prefix length.
+        prefix: u8,
+    },
+    /// `ip link set dev X mtu N`
+    LinkMtu(u32),
+    /// `ip link set dev X up|down`
+    LinkUp(bool),
+}
+
+/// What `ip route` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteVerb {
+    /// A new one; an error if there is one.
+    Add,
+    /// A new one or in place of the old.
+    Replace,
+    /// In place of one that exists.
+    Change,
+    /// Away with it.
+    Delete,
+}
+
+/// A stack under test with a clock, a wire and a process that makes system calls.
+pub trait Target {
+    /// The name in results.
+    fn name(&self) -> &'static str;
+
+    /// The attachment in use.
+    fn nic(&self) -> Nic;
+
+    /// The present time, nanoseconds.
+    fn now(&self) -> Nanos;
+
+    /// Lets time pass until `until`, or less: it returns after anything that a script may wait for.
+    fn advance(&mut self, until: Nanos);
+
+    /// Whether anything is going to happen by itself.
+    fn is_idle(&self) -> bool;
+
+    /// Delivers an IP packet; it has been received when this returns.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`] for a packet that the attachment cannot carry.
+    fn inject(&mut self, packet: &[u8], gso_size: u16) -> Result<(), Refusal>;
+
+    /// Takes the packets that were sent since the last time, in order.
+    fn sent(&mut self) -> Vec<Sent>;
+
+    /// Starts a system call. `None`: it waits, and its result comes by [`Target::finished`].
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`] for a call that the target does not have.
+    fn call(&mut self, thread: Thread, call: Call) -> Result<Option<SysResult>, Refusal>;
+
+    /// Takes the results of calls that had waited.
+    fn finished(&mut self) -> Vec<Finished>;
+
+    /// Interrupts a waiting call for good, at the end of a run.
+    fn give_up(&mut self, thread: Thread);
+
+    /// The text of a sysctl.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] if there is none of this name.
+    fn sysctl(&mut self, name: &str) -> Result<String, Refusal>;
+
+    /// Sets a sysctl.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`] if there is none of this name, or it does not take the value.
+    fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), Refusal>;
+
+    /// Does what an administrator would.
+    ///
+    /// # Errors
+    /// What the target does not have, or what the request gets wrong.
+    fn administrate(&mut self, what: &Admin) -> Result<(), Refusal>;
+
+    /// Hash of everything that happened, in hexadecimal, for targets that keep a log.
+    fn event_log(&self) -> Option<String>;
+
+    /// What did not come home at the end of a run, a line each.
+    fn leaks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Writes what was on the wire as a capture. Targets that cannot do nothing.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn write_pcap(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
