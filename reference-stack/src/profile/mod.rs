@@ -89,6 +89,22 @@ pub struct Profile {
     pub pingpong_thresh: u8,
     /// A zero window is advertised, and the ACK says why, when memory is short (6.18).
     pub ack_nomem: bool,
+    /// Truesize of an empty send buffer: the fclone's head comes from a cache of its own (6.3 and
+    /// later) or from the next power of two.
+    pub tcp_skb_head: u32,
+    /// `MAX_TCP_HEADER`: room for all headers, taken off the largest super-packet.
+    pub max_tcp_header: u32,
+    /// A window in a SYN-ACK or the first ACK is not above 65535 (before 6.1).
+    pub initial_window_u16: bool,
+    /// A lone FIN is sent without regard to the congestion window (before 6.12); later ones let
+    /// one skb take at most half of it.
+    pub fin_ignores_cwnd: bool,
+    /// A late delayed ACK doubles `ato` up to `TCP_DELACK_MAX` instead of the RTO.
+    pub ato_below_delack_max: bool,
+    /// The small-queue limit lets a second skb pass (`tcp_rtx_queue_empty_or_single_skb`).
+    pub tsq_allows_single: bool,
+    /// TSO deferral asks how far off the next ACK is, at most 1 ms (6.13 and later).
+    pub tso_defer_how_far: bool,
 }
 
 impl Profile {
@@ -114,6 +130,13 @@ impl Profile {
             ts_offset_by_ports: version > Version::V5_15,
             pingpong_thresh: 1,
             ack_nomem: modern,
+            tcp_skb_head: if modern { 832 } else { 1280 },
+            max_tcp_header: 256,
+            initial_window_u16: version == Version::V5_15,
+            fin_ignores_cwnd: !modern,
+            ato_below_delack_max: modern,
+            tsq_allows_single: modern,
+            tso_defer_how_far: modern,
         }
     }
 

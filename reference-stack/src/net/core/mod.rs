@@ -4,4 +4,5 @@ pub mod dev;
 pub mod neighbour;
 pub(crate) mod skbuff;
 pub mod sock;
+pub(crate) mod stream;
 pub mod sysctl;

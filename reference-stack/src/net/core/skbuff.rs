@@ -33,7 +33,8 @@ pub(crate) enum IpSummed {
     Unnecessary,
     /// `CHECKSUM_PARTIAL`: the pseudo-header's sum stands in the field; the device adds the rest.
     Partial {
-        /// Where summing starts, counted from the transport header.
+        /// Where the checksum field is (`csum_offset`), counted from the transport header, where
+        /// summing starts: 16 for TCP, 6 for UDP.
         offset: u16,
     },
 }

@@ -1,11 +1,15 @@
 //! Linux's `net/ipv4/`.
 
 pub(crate) mod af_inet;
+pub(crate) mod inet_connection_sock;
 pub(crate) mod inet_hashtables;
 pub(crate) mod ip_output;
 pub mod mib;
 pub(crate) mod route;
 pub(crate) mod tcp_cong;
+pub(crate) mod tcp_cubic;
+pub(crate) mod tcp_output;
+pub(crate) mod tcp_rate;
 pub(crate) mod tcp_sock;
 pub(crate) mod udp;
 

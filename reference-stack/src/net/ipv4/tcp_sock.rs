@@ -74,6 +74,8 @@ pub(crate) enum IcskPending {
     Probe0,
     LossProbe,
     ReoTimeout,
+    /// `ICSK_TIME_DACK`: names the delayed-ACK timer in calls; never pending here.
+    Dack,
 }
 
 /// `icsk_ack.pending` bits.

@@ -1,0 +1,119 @@
+//! Payload of super-packets: slices of shared buffers, appended, split and trimmed.
+
+use crate::net::core::skbuff::Frags;
+use hw_model::{Buf, Frag};
+use std::sync::Arc;
+
+/// Slices shorter than this are joined with what follows by copying. All but the last slice of a
+/// super-packet then hold a page, so 64 KiB never need more than `MAX_SKB_FRAGS`.
+const PAGE_SIZE: u32 = 4096;
+
+/// Appends `len` bytes of `buf` from `off` on. Large pieces are shared, small ones are copied
+/// together, as writes are in Linux's page fragments.
+pub(crate) fn append(frags: &mut Frags, buf: &Buf, mut off: u32, mut len: u32) {
+    if let Some(last) = frags.last_mut() {
+        if Arc::ptr_eq(&last.buf, buf) && last.off + last.len == off {
+            last.len += len;
+            return;
+        }
+        if last.len < PAGE_SIZE && len > 0 {
+            let take = len.min(PAGE_SIZE - last.len);
+            join(last, &buf[off as usize..(off + take) as usize]);
+            off += take;
+            len -= take;
+        }
+    }
+    if len > 0 {
+        frags.push(Frag { buf: Arc::clone(buf), off, len });
+    }
+}
+
+/// Extends a short slice by a copy of `more`, in place if nothing else sees the buffer.
+fn join(last: &mut Frag, more: &[u8]) {
+    let end = (last.off + last.len) as usize;
+    match Arc::get_mut(&mut last.buf) {
+        Some(buf) if buf.len() == end => buf.extend_from_slice(more),
+        _ => {
+            let mut bytes = Vec::with_capacity(PAGE_SIZE as usize);
+            bytes.extend_from_slice(last.bytes());
+            bytes.extend_from_slice(more);
+            last.buf = Arc::new(bytes);
+            last.off = 0;
+        }
+    }
+    last.len += more.len() as u32;
+}
+
+/// Takes everything from byte `at` on away and returns it.
+pub(crate) fn split_off(frags: &mut Frags, at: u32) -> Frags {
+    let mut rest = Frags::new();
+    let mut pos = 0;
+    let mut keep = 0;
+    for frag in frags.iter_mut() {
+        if pos >= at {
+            rest.push(frag.clone());
+        } else if pos + frag.len > at {
+            let head = at - pos;
+            rest.push(frag.slice(head, frag.len - head));
+            pos += frag.len;
+            frag.len = head;
+            keep += 1;
+            continue;
+        } else {
+            keep += 1;
+        }
+        pos += frag.len;
+    }
+    frags.truncate(keep);
+    rest
+}
+
+/// Drops the first `n` bytes.
+pub(crate) fn trim_head(frags: &mut Frags, mut n: u32) {
+    while n > 0 && !frags.is_empty() {
+        let take = n.min(frags[0].len);
+        frags[0].off += take;
+        frags[0].len -= take;
+        n -= take;
+        if frags[0].len == 0 {
+            frags.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(frags: &Frags) -> Vec<u8> {
+        frags.iter().flat_map(|f| f.bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn many_small_writes_make_few_slices_and_lose_nothing() {
+        let mut frags = Frags::new();
+        let mut want = Vec::new();
+        for i in 0..3000u32 {
+            let data: Vec<u8> = (0..=i % 40).map(|b| (b + i) as u8).collect();
+            want.extend_from_slice(&data);
+            let len = data.len() as u32;
+            append(&mut frags, &Arc::new(data), 0, len);
+        }
+        assert_eq!(bytes(&frags), want);
+        assert!(frags.len() <= want.len() / 4096 + 1);
+    }
+
+    #[test]
+    fn a_split_keeps_both_halves() {
+        let buf = Arc::new((0..=255u8).collect::<Vec<_>>());
+        let mut frags: Frags = (0..4).map(|i| Frag { buf: buf.clone(), off: i * 64, len: 64 }).collect();
+        for at in [0, 1, 64, 100, 255, 256] {
+            let mut head = frags.clone();
+            let tail = split_off(&mut head, at);
+            assert_eq!(bytes(&head), buf[..at as usize]);
+            assert_eq!(bytes(&tail), buf[at as usize..]);
+        }
+        trim_head(&mut frags, 130);
+        assert_eq!(bytes(&frags), buf[130..]);
+    }
+}

@@ -1,0 +1,141 @@
+//! TCP options of what is sent (Linux `tcp_options_write()` and its helpers).
+
+use crate::lib::seqnum::SeqNum;
+use crate::net::Net;
+use crate::net::ipv4::tcp_sock::{RequestSock, SackBlock, TcpSock};
+use smallvec::SmallVec;
+
+/// Room for options in a header.
+pub(crate) const MAX_TCP_OPTION_SPACE: u32 = 40;
+const TCPOLEN_MSS: u32 = 4;
+const TCPOLEN_TSTAMP_ALIGNED: u32 = 12;
+const TCPOLEN_WSCALE_ALIGNED: u32 = 4;
+const TCPOLEN_SACKPERM_ALIGNED: u32 = 4;
+const TCPOLEN_SACK_BASE_ALIGNED: u32 = 4;
+const TCPOLEN_SACK_PERBLOCK: u32 = 8;
+
+/// The options of one segment (`struct tcp_out_options`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TcpOutOptions {
+    pub(crate) mss: Option<u16>,
+    /// Timestamp value and echo reply.
+    pub(crate) ts: Option<(u32, u32)>,
+    pub(crate) ws: Option<u8>,
+    pub(crate) sack_permitted: bool,
+    pub(crate) sack: SmallVec<[SackBlock; 4]>,
+}
+
+impl TcpOutOptions {
+    /// Bytes in the header, always a multiple of four.
+    pub(crate) fn len(&self) -> u32 {
+        let mut size = 0;
+        if self.mss.is_some() {
+            size += TCPOLEN_MSS;
+        }
+        if self.ts.is_some() {
+            size += TCPOLEN_TSTAMP_ALIGNED;
+        } else if self.sack_permitted {
+            size += TCPOLEN_SACKPERM_ALIGNED;
+        }
+        if self.ws.is_some() {
+            size += TCPOLEN_WSCALE_ALIGNED;
+        }
+        if !self.sack.is_empty() {
+            size += TCPOLEN_SACK_BASE_ALIGNED + TCPOLEN_SACK_PERBLOCK * self.sack.len() as u32;
+        }
+        size
+    }
+}
+
+/// Options of a SYN (Linux `tcp_syn_options()`); `tsval` without the connection's offset.
+pub(crate) fn tcp_syn_options(tp: &mut TcpSock, net: &mut Net, tsval: u32) -> TcpOutOptions {
+    let timestamps = net.sysctl.tcp_timestamps != 0;
+    TcpOutOptions {
+        mss: Some(tcp_advertise_mss(tp, net)),
+        ts: timestamps.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
+        ws: (net.sysctl.tcp_window_scaling != 0).then_some(tp.rx_opt.rcv_wscale),
+        sack_permitted: net.sysctl.tcp_sack != 0,
+        sack: SmallVec::new(),
+    }
+}
+
+/// The segment size that a SYN announces (Linux `tcp_advertise_mss()`).
+fn tcp_advertise_mss(tp: &mut TcpSock, net: &Net) -> u16 {
+    if let Some(dst) = &tp.sk.sk_dst {
+        let metric = dst.advmss(net).min(u32::from(u16::MAX)) as u16;
+        tp.advmss = tp.advmss.min(metric);
+    }
+    tp.advmss
+}
+
+/// Options of a SYN-ACK (Linux `tcp_synack_options()`); `tsval` without the request's offset.
+pub(crate) fn tcp_synack_options(req: &RequestSock, mss: u16, tsval: u32) -> TcpOutOptions {
+    TcpOutOptions {
+        mss: Some(mss),
+        ts: req.tstamp_ok.then(|| (tsval.wrapping_add(req.ts_off), req.ts_recent)),
+        ws: req.wscale_ok.then_some(req.rcv_wscale),
+        sack_permitted: req.sack_ok,
+        sack: SmallVec::new(),
+    }
+}
+
+/// How many SACK blocks a segment has room for now.
+fn sack_blocks(tp: &TcpSock) -> u32 {
+    let used = if tp.rx_opt.tstamp_ok { TCPOLEN_TSTAMP_ALIGNED } else { 0 };
+    let wanted = u32::from(tp.rx_opt.num_sacks) + u32::from(tp.rx_opt.dsack);
+    let room = (MAX_TCP_OPTION_SPACE - used - TCPOLEN_SACK_BASE_ALIGNED) / TCPOLEN_SACK_PERBLOCK;
+    wanted.min(room)
+}
+
+/// Bytes of options that a segment of an established connection carries now.
+pub(crate) fn established_options_size(tp: &TcpSock) -> u32 {
+    let ts = if tp.rx_opt.tstamp_ok { TCPOLEN_TSTAMP_ALIGNED } else { 0 };
+    match sack_blocks(tp) {
+        0 => ts,
+        n => ts + TCPOLEN_SACK_BASE_ALIGNED + n * TCPOLEN_SACK_PERBLOCK,
+    }
+}
+
+/// Options of any other segment (Linux `tcp_established_options()`).
+pub(crate) fn tcp_established_options(tp: &TcpSock, tsval: u32) -> TcpOutOptions {
+    let n = sack_blocks(tp) as usize;
+    let dsack = tp.rx_opt.dsack.then_some(tp.duplicate_sack[0]);
+    let blocks = dsack.into_iter().chain(tp.selective_acks.iter().copied());
+    TcpOutOptions {
+        ts: tp
+            .rx_opt
+            .tstamp_ok
+            .then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
+        sack: blocks.take(n).collect(),
+        ..TcpOutOptions::default()
+    }
+}
+
+/// Writes the options in Linux's order: MSS, SACK permitted with timestamps, window scale, SACK.
+/// `to` is [`TcpOutOptions::len`] bytes long.
+pub(crate) fn tcp_options_write(opts: &TcpOutOptions, to: &mut [u8]) {
+    let mut out: SmallVec<[u8; 40]> = SmallVec::new();
+    if let Some(mss) = opts.mss {
+        out.extend_from_slice(&[2, 4]);
+        out.extend_from_slice(&mss.to_be_bytes());
+    }
+    if let Some((val, ecr)) = opts.ts {
+        out.extend_from_slice(if opts.sack_permitted { &[4, 2, 8, 10] } else { &[1, 1, 8, 10] });
+        out.extend_from_slice(&val.to_be_bytes());
+        out.extend_from_slice(&ecr.to_be_bytes());
+    } else if opts.sack_permitted {
+        out.extend_from_slice(&[1, 1, 4, 2]);
+    }
+    if let Some(ws) = opts.ws {
+        out.extend_from_slice(&[1, 3, 3, ws]);
+    }
+    if !opts.sack.is_empty() {
+        out.extend_from_slice(&[1, 1, 5, 2 + 8 * opts.sack.len() as u8]);
+        for SackBlock { start_seq: SeqNum(start), end_seq: SeqNum(end) } in &opts.sack {
+            out.extend_from_slice(&start.to_be_bytes());
+            out.extend_from_slice(&end.to_be_bytes());
+        }
+    }
+    let n = out.len().min(to.len());
+    to[..n].copy_from_slice(&out[..n]);
+}
