@@ -1,15 +1,16 @@
 //! System calls of a script: to the target's calls, and what they return against what the script expects.
 
+mod check;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use reference_stack::syscalls::{PollFd, Ret, SockAddr, SysResult};
-use reference_stack::{Call, Errno};
+use reference_stack::Call;
+use reference_stack::syscalls::{PollFd, SockAddr};
 
 use super::config::Config;
-use super::connection::{Socket, Sockets, State};
+use super::connection::{Sockets, State};
 use super::constants;
-use super::matcher::Mismatch;
 use crate::script::ast::{self, Expr, ExprKind};
 use crate::script::{ScriptError, Source, unescape};
 
@@ -38,6 +39,8 @@ pub(crate) enum Check {
     Value,
     /// socket(): the descriptor's number is the target's choice.
     NewSocket { protocol: u8 },
+    /// dup(): likewise.
+    NewFd,
     /// accept(): likewise.
     Accepted,
     /// listen() turns the socket into a listening one.
@@ -154,7 +157,7 @@ impl Calls<'_> {
             "ioctl" => self.ioctl(call),
             "dup" => {
                 self.args(call, 1, 1)?;
-                value(Call::Dup { fd: self.fd(call, 0)? })
+                Ok(Prepared { call: Call::Dup { fd: self.fd(call, 0)? }, check: Check::NewFd })
             }
             "getsockname" | "getpeername" => {
                 self.args(call, 3, 3)?;
@@ -526,176 +529,4 @@ impl Calls<'_> {
         let timeout_ms = self.int(call, 2)? as i32;
         Ok(Prepared { call: Call::Poll { fds, timeout_ms }, check: Check::Poll(expected) })
     }
-
-    /// Compares what a call returned, and takes over what it changed.
-    ///
-    /// # Errors
-    /// `Ok(Err(..))`: the result is another one than expected; `Err(..)`: the script is wrong.
-    pub(crate) fn check(
-        &mut self,
-        call: &ast::Call,
-        check: &Check,
-        result: &SysResult,
-    ) -> Result<Result<(), Mismatch>, ScriptError> {
-        let mismatch = |field, expected: String, got: String| {
-            Ok(Err(Mismatch { layer: "syscall", field, expected, got }))
-        };
-        // An expression of `...` as the result: whatever comes.
-        let expected = match call.result.kind {
-            ExprKind::Ellipsis => None,
-            _ => Some(self.number(&call.result)?),
-        };
-        let is_fd =
-            matches!(check, Check::NewSocket { .. } | Check::Accepted) || call.name == "dup";
-        let value = match (result, check) {
-            (Err(_), _) => -1,
-            (Ok(_), Check::Stored(_)) => 0,
-            (Ok(ret), _) => ret.value(),
-        };
-        let fits = match expected {
-            None => true,
-            Some(fd) if is_fd && fd >= 0 => value >= 0,
-            Some(n) => n == value,
-        };
-        if !fits {
-            let got = match result {
-                Err(errno) => format!("-1 {errno}"),
-                Ok(_) => value.to_string(),
-            };
-            let name = call.errno.as_deref().map_or(String::new(), |e| format!(" {e}"));
-            return mismatch("result", format!("{}{name}", expected.unwrap_or_default()), got);
-        }
-        if let Some(name) = &call.errno {
-            let number = constants::value(name);
-            let Some(number) = number.and_then(|n| i32::try_from(n).ok()) else {
-                return Err(self.error(call.errno_span, format!("the errno `{name}` is not known")));
-            };
-            match result {
-                Err(errno) if errno.raw() == number => {}
-                Err(errno) => {
-                    return mismatch(
-                        "errno",
-                        Errno::from_raw(number).to_string(),
-                        errno.to_string(),
-                    );
-                }
-                Ok(_) => return mismatch("errno", name.clone(), "success".into()),
-            }
-        }
-        let Ok(ret) = result else { return Ok(Ok(())) };
-        match (check, ret) {
-            (Check::NewSocket { protocol }, _) => {
-                let addresses = &self.config.addresses;
-                let mut socket = Socket::new(*protocol, addresses.local, addresses.remote);
-                socket.live_fd = Some(value as i32);
-                self.sockets.add(socket);
-                return self.new_fd(call, expected, value as i32).map(Ok);
-            }
-            (Check::Accepted, ret) => {
-                let peer = match ret {
-                    Ret::Accepted { peer: SockAddr::In { port, .. }, .. } => Some(*port),
-                    _ => None,
-                };
-                let live = value as i32;
-                let mut children = self.sockets.list.iter_mut();
-                if let Some(child) = children
-                    .find(|s| s.live_fd.is_none() && s.state != State::New && s.remote_port == peer)
-                {
-                    child.live_fd = Some(live);
-                }
-                return self.new_fd(call, expected, live).map(Ok);
-            }
-            (Check::Value, _) if call.name == "dup" => {
-                return self.new_fd(call, expected, value as i32).map(Ok);
-            }
-            (Check::Listen { script_fd }, _) => {
-                if let Some(socket) = self.sockets.by_script_fd(*script_fd) {
-                    socket.state = State::Listening;
-                }
-            }
-            (Check::Close { script_fd }, _) => {
-                if let Some(socket) = self.sockets.by_script_fd(*script_fd) {
-                    socket.live_fd = None;
-                }
-                self.sockets.unmap_fd(*script_fd);
-            }
-            (Check::Opt { value, len }, Ret::Opt(bytes)) => {
-                return Ok(compare_opt(value, *len, bytes));
-            }
-            (Check::Poll(expected), Ret::Poll { fds, .. }) => {
-                let got: Vec<i16> = fds.iter().map(|f| f.revents).collect();
-                if *expected != got {
-                    return mismatch("revents", poll_text(expected), poll_text(&got));
-                }
-            }
-            (Check::MsgFlags(expected), Ret::Data { msg_flags, .. }) if expected != msg_flags => {
-                return mismatch("msg_flags", format!("{expected:#x}"), format!("{msg_flags:#x}"));
-            }
-            (Check::Stored(expected), ret) if *expected != ret.value() => {
-                return mismatch("stored value", expected.to_string(), ret.value().to_string());
-            }
-            _ => {}
-        }
-        Ok(Ok(()))
-    }
-
-    fn new_fd(
-        &mut self,
-        call: &ast::Call,
-        expected: Option<i64>,
-        live: i32,
-    ) -> Result<(), ScriptError> {
-        let script_fd = expected.map_or(live, |n| n as i32);
-        if self.sockets.map_fd(script_fd, live) {
-            return Ok(());
-        }
-        Err(self.error(call.result.span, format!("the descriptor {script_fd} is in use already")))
-    }
-}
-
-fn compare_opt(expected: &OptValue, len: usize, bytes: &[u8]) -> Result<(), Mismatch> {
-    let mismatch = |field, expected: String, got: String| {
-        Err(Mismatch { layer: "syscall", field, expected, got })
-    };
-    if bytes.len() != len {
-        return mismatch("optlen", len.to_string(), bytes.len().to_string());
-    }
-    match expected {
-        OptValue::Any => Ok(()),
-        OptValue::Bytes(want) if want == bytes => Ok(()),
-        OptValue::Bytes(want) => {
-            mismatch("optval", want.escape_ascii().to_string(), bytes.escape_ascii().to_string())
-        }
-        OptValue::Int(want) => {
-            let mut word = [0; 4];
-            let have = bytes.len().min(4);
-            word[..have].copy_from_slice(&bytes[..have]);
-            let got = i32::from_ne_bytes(word);
-            if got == *want {
-                Ok(())
-            } else {
-                mismatch("optval", want.to_string(), got.to_string())
-            }
-        }
-    }
-}
-
-fn poll_text(events: &[i16]) -> String {
-    const NAMES: &[(&str, i16)] = &[
-        ("POLLIN", 0x1),
-        ("POLLPRI", 0x2),
-        ("POLLOUT", 0x4),
-        ("POLLERR", 0x8),
-        ("POLLHUP", 0x10),
-        ("POLLNVAL", 0x20),
-        ("POLLRDNORM", 0x40),
-        ("POLLWRNORM", 0x100),
-        ("POLLRDHUP", 0x2000),
-    ];
-    let one = |e: &i16| {
-        let names: Vec<&str> =
-            NAMES.iter().filter(|(_, bit)| e & bit != 0).map(|(name, _)| *name).collect();
-        if names.is_empty() { "0".to_string() } else { names.join("|") }
-    };
-    events.iter().map(one).collect::<Vec<_>>().join(", ")
 }

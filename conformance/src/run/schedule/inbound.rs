@@ -21,9 +21,12 @@ impl Run<'_> {
         };
         let now = report::seconds(self.elapsed());
         self.remember(format!("{now}  {packet}"));
-        self.target
-            .inject(&bytes, self.config.mss)
-            .map_err(|refusal| self.refused(packet.span, refusal))
+        // Only what is longer than a segment is a super-packet.
+        let gso_size = match &packet.body {
+            Body::Tcp(tcp) if self.config.mss > 0 && tcp.len > self.config.mss => self.config.mss,
+            _ => 0,
+        };
+        self.target.inject(&bytes, gso_size).map_err(|refusal| self.refused(packet.span, refusal))
     }
 
     /// Addresses from the script to the target.

@@ -22,6 +22,38 @@ impl Run<'_> {
         };
         let at = self.script_time(actual.at);
         let now = report::seconds(at);
+        let (mut out, actual_text) = self.compare(packet, &actual, window)?;
+        self.remember(format!("{now}  {actual_text}"));
+        if let Some(fault) = &actual.fault {
+            let first = Mismatch {
+                layer: fault.layer,
+                field: fault.field,
+                expected: fault.expected.clone(),
+                got: fault.got.clone(),
+            };
+            out.0.insert(0, first);
+        }
+        if let Some(first) = out.0.first().cloned() {
+            let mut lines = report::aligned(&packet.to_string(), &actual_text);
+            lines.extend(out.0.iter().map(|m| {
+                format!("{}.{}: expected {}, got {}", m.layer, m.field, m.expected, m.got)
+            }));
+            let message = format!(
+                "the packet differs: {}.{} is {}, expected {}",
+                first.layer, first.field, first.got, first.expected
+            );
+            return Err(self.failure(packet.span, message, first, lines).into());
+        }
+        self.check_time(event.time_span, "the packet", window, at, self.last.map(|(due, _)| due))
+    }
+
+    /// All differences, and the packet as the script language writes it.
+    fn compare(
+        &mut self,
+        packet: &Packet,
+        actual: &wire::Packet,
+        window: Window,
+    ) -> Result<(Differences, String), Stop> {
         let mut out = Differences::default();
         let actual_text = match (&packet.body, &actual.body) {
             (Body::Tcp(tcp), wire::Body::Tcp(segment)) => {
@@ -68,28 +100,7 @@ impl Run<'_> {
                 "> another protocol".to_string()
             }
         };
-        self.remember(format!("{now}  {actual_text}"));
-        if let Some(fault) = &actual.fault {
-            let first = Mismatch {
-                layer: fault.layer,
-                field: fault.field,
-                expected: fault.expected.clone(),
-                got: fault.got.clone(),
-            };
-            out.0.insert(0, first);
-        }
-        if let Some(first) = out.0.first().cloned() {
-            let mut lines = report::aligned(&packet.to_string(), &actual_text);
-            lines.extend(out.0.iter().map(|m| {
-                format!("{}.{}: expected {}, got {}", m.layer, m.field, m.expected, m.got)
-            }));
-            let message = format!(
-                "the packet differs: {}.{} is {}, expected {}",
-                first.layer, first.field, first.got, first.expected
-            );
-            return Err(self.failure(packet.span, message, first, lines).into());
-        }
-        self.check_time(event.time_span, "the packet", window, at, self.last.map(|(due, _)| due))
+        Ok((out, actual_text))
     }
 
     /// Which socket the packet is expected of, and what the script says of its numbers.
