@@ -1,1 +1,3 @@
 //! Linux's `drivers/`.
+
+pub(crate) mod net;

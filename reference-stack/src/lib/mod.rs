@@ -1,5 +1,6 @@
 //! Linux's `lib/`: hashes, checksums, the seeded generator, sequence arithmetic.
 
+pub(crate) mod checksum;
 pub mod hash;
 pub(crate) mod random;
 pub mod seqnum;

@@ -1,6 +1,7 @@
 //! Linux's `net/core/`: buffers, sockets' common part, devices, neighbours.
 
 pub mod dev;
+pub(crate) mod gso;
 pub mod neighbour;
 pub(crate) mod skbuff;
 pub mod sock;

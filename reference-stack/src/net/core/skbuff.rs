@@ -7,11 +7,13 @@
 use super::dev::DevId;
 use super::sock::{SockId, Wmem};
 use crate::Nanos;
+use crate::lib::checksum::Csum;
 use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use hw_model::Frag;
 use smallvec::SmallVec;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// Bytes of the linear head: headroom plus the headers of every layer.
 pub(crate) const SKB_HEAD: usize = 256;
@@ -112,7 +114,20 @@ pub(crate) struct SkBuff {
     pub(crate) hash: u32,
     pub(crate) priority: u32,
     pub(crate) vlan_tci: Option<u16>,
+    /// May be fragmented although DF is set (`ignore_df`).
+    pub(crate) ignore_df: bool,
+    /// What the routing decided for it (`_skb_refdst`), as far as a packet in hand needs it.
+    pub(crate) rt: Option<SkbRt>,
     pub(crate) cb: Cb,
+}
+
+/// The part of a packet's route that is asked for while it is in hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SkbRt {
+    /// `RTCF_LOCAL`, `RTCF_BROADCAST`, `RTCF_MULTICAST`.
+    pub(crate) rt_flags: u32,
+    /// `rt_is_input_route`.
+    pub(crate) is_input: bool,
 }
 
 /// A packet buffer.
@@ -231,6 +246,8 @@ impl Skb {
             hash: 0,
             priority: 0,
             vlan_tci: None,
+            ignore_df: false,
+            rt: None,
             cb: Cb::None,
         }))
     }
@@ -239,6 +256,14 @@ impl Skb {
     /// the two machines changes it. Each machine's own count already has it.
     pub(super) fn duplicate_for_snapshot(&self) -> Self {
         Self(self.0.clone())
+    }
+
+    /// Another buffer with the same bytes and marks, of nobody's charge (`skb_clone`).
+    pub(crate) fn copy(&self, acct: &mut SkbAccounting) -> Self {
+        acct.alive += 1;
+        let mut copy = self.0.clone();
+        copy.owner = None;
+        Self(copy)
     }
 
     /// A received frame: the slices become the payload, and the headers are pulled from them as
@@ -378,6 +403,26 @@ impl SkBuff {
         }
     }
 
+    /// Takes up to `n` bytes off the front as slices. Linear bytes are copied.
+    pub(crate) fn take_payload(&mut self, n: usize) -> Frags {
+        let mut taken = Frags::new();
+        let linear = n.min(self.headlen());
+        if linear > 0 {
+            taken.push(Frag::new(Arc::new(self.linear()[..linear].to_vec())));
+        }
+        let mut rest = n - linear;
+        for frag in &self.frags {
+            let len = rest.min(frag.len as usize);
+            if len == 0 {
+                break;
+            }
+            taken.push(frag.slice(0, len as u32));
+            rest -= len;
+        }
+        self.pull(n);
+        taken
+    }
+
     /// Copies bytes from `offset` (counted from `data`) on (`skb_copy_bits`); how many there were.
     pub(crate) fn copy_bits(&self, offset: usize, to: &mut [u8]) -> usize {
         let mut skip = offset;
@@ -401,6 +446,18 @@ impl SkBuff {
     /// The packet's bytes from `data` on, piece by piece.
     pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.linear()).chain(self.frags.iter().map(Frag::bytes))
+    }
+
+    /// Sum over everything from `offset` (counted from `data`) on (`skb_checksum`).
+    pub(crate) fn checksum(&self, offset: usize) -> Csum {
+        let mut sum = Csum::default();
+        let mut skip = offset;
+        for part in self.slices() {
+            let from = skip.min(part.len());
+            sum.add(&part[from..]);
+            skip -= from;
+        }
+        sum
     }
 
     /// The head from a header mark on, as far as it is linear (`skb_network_header`...).
@@ -443,5 +500,24 @@ impl SkBuff {
             Cb::Ip(cb) => cb,
             _ => IpCb::default(),
         }
+    }
+}
+
+/// `NET_SKB_PAD`: headroom that a driver's buffer has, bytes.
+pub(crate) const NET_SKB_PAD: usize = 64;
+
+/// `SKB_DATA_ALIGN`: up to a whole cache line.
+pub(crate) const fn skb_data_align(size: usize) -> usize {
+    size.next_multiple_of(64)
+}
+
+/// The size of the slab, or of the pages, that a `kmalloc` of `size` bytes gives (`ksize`).
+pub(crate) const fn kmalloc_size(size: usize) -> usize {
+    match size {
+        0..=64 => 64,
+        65..=96 => 96,
+        97..=128 => 128,
+        129..=192 => 192,
+        _ => size.next_power_of_two(),
     }
 }

@@ -2,8 +2,18 @@
 
 pub(crate) mod af_inet;
 pub(crate) mod inet_connection_sock;
+pub(crate) mod arp;
+pub(crate) mod devinet;
+pub(crate) mod fib_frontend;
+pub(crate) mod fib_semantics;
+pub(crate) mod fib_trie;
+pub(crate) mod icmp;
 pub(crate) mod inet_hashtables;
+pub(crate) mod ip_fragment;
+pub(crate) mod ip_input;
+pub(crate) mod ip_options;
 pub(crate) mod ip_output;
+pub(crate) mod ip_sockglue;
 pub mod mib;
 pub(crate) mod route;
 pub(crate) mod tcp_cong;
@@ -21,6 +31,18 @@ use std::sync::Arc;
 pub(crate) struct Ipv4 {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) fib: Arc<route::RouteTables>,
+    /// Path MTUs that were learned.
+    pub(crate) fnhe: route::Fnhe,
+    /// `rt_genid`: a cached route of another number is looked up again.
+    pub(crate) rt_genid: u32,
+    /// The shared identification counters.
+    pub(crate) idents: ip_output::IpIdents,
+    /// Packets that wait for their other fragments.
+    pub(crate) frags: ip_fragment::FragQueues,
+    /// Rate limits of what ICMP sends.
+    pub(crate) icmp: icmp::IcmpLimits,
+    /// Errors that this host found itself, for its own sockets.
+    pub(crate) local_errors: Vec<icmp::IcmpErr>,
 }
 
 /// Keys that Linux draws at boot or at first use.

@@ -1,10 +1,475 @@
-//! UDP (Linux `udp.c`).
+//! UDP (Linux `udp.c`): sockets by local port, datagrams out by one IP call, datagrams in with
+//! the receive buffer charged by truesize. Corking, UDP-Lite, encapsulation and GRO are not built.
 
-use crate::net::core::sock::SockCommon;
+use super::icmp::IcmpErr;
+use super::ip_output::ip_send_skb;
+use super::mib::Udp;
+use super::route::{Flow4, RtType, dst_check, ip_route_output_flow};
+use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
+use crate::errno::Errno;
+use crate::lib::checksum::csum_pseudo;
+use crate::net::Net;
+use crate::net::core::skbuff::{
+    DropReason, IpSummed, PktType, SKB_HEADROOM, Skb, kfree_skb, skb_data_align,
+};
+use crate::net::core::sock::{
+    RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
+};
+use crate::uapi::{
+    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK,
+    MSG_TRUNC, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM,
+    SOCK_DGRAM,
+};
+use hw_model::Frag;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Bytes of a UDP header.
+pub(crate) const UDP_HLEN: usize = 8;
+/// Where the checksum stands in it.
+const UDP_CSUM_OFFSET: u16 = 6;
 
 /// `struct udp_sock`.
 #[derive(Clone, Debug)]
 pub(crate) struct UdpSock {
     /// `struct sock` and `struct inet_sock`.
     pub(crate) sk: SockCommon,
+}
+
+/// A fresh UDP socket.
+pub(crate) fn udp_init_sock(socks: &mut Socks, net: &mut Net) -> SockId {
+    let bufs = (net.sysctl.rmem_default as i32, net.sysctl.wmem_default as i32);
+    socks.insert(&net.wmem, |id| {
+        let sk = SockCommon::new(id, AF_INET, SOCK_DGRAM, IPPROTO_UDP, bufs);
+        Sock::Udp(Arc::new(UdpSock { sk }))
+    })
+}
+
+/// Takes a local port, or finds a free one for 0 (`udp_v4_get_port`, `udp_lib_get_port`).
+pub(crate) fn udp_v4_get_port(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    snum: u16,
+) -> Result<(), Errno> {
+    let port = match snum {
+        0 => free_port(socks, net, id)?,
+        port if conflict(socks, id, port) => return Err(Errno::EADDRINUSE),
+        port => port,
+    };
+    Arc::make_mut(&mut socks.udp).entry(port).or_default().push(id);
+    let up = socks.udp_mut(id).ok_or(Errno::EBADF)?;
+    up.sk.inet_num = port;
+    Ok(())
+}
+
+/// A free port of the local range, from a random start.
+fn free_port(socks: &Socks, net: &mut Net, id: SockId) -> Result<u16, Errno> {
+    let [low, high] = net.sysctl.ip_local_port_range;
+    let count = u32::from(high - low) + 1;
+    let start = net.rng.below(count);
+    (0..count)
+        .map(|i| low + ((start + i) % count) as u16)
+        .find(|&port| !conflict(socks, id, port))
+        .ok_or(Errno::EADDRINUSE)
+}
+
+/// Whether another socket's use of a port excludes this one's (`udp_lib_lport_inuse`).
+fn conflict(socks: &Socks, id: SockId, port: u16) -> bool {
+    let Some(me) = socks.udp(id) else { return false };
+    socks.udp.get(&port).into_iter().flatten().any(|&other| {
+        let Some(other) = socks.udp(other).filter(|o| o.sk.id != id) else { return false };
+        let both = |f: fn(&SockCommon) -> bool| f(&me.sk) && f(&other.sk);
+        let (a, b) = (me.sk.inet_rcv_saddr, other.sk.inet_rcv_saddr);
+        let overlap = a == b || a.is_unspecified() || b.is_unspecified();
+        let devices = me.sk.bound_dev_if == 0
+            || other.sk.bound_dev_if == 0
+            || me.sk.bound_dev_if == other.sk.bound_dev_if;
+        overlap && devices && !both(|s| s.sk_reuse) && !both(|s| s.sk_reuseport)
+    })
+}
+
+/// Gives the local port back (`udp_lib_unhash`).
+pub(crate) fn udp_lib_unhash(socks: &mut Socks, id: SockId) {
+    let Some(port) = socks.udp(id).map(|up| up.sk.inet_num).filter(|&p| p != 0) else { return };
+    let table = Arc::make_mut(&mut socks.udp);
+    if let Some(list) = table.get_mut(&port) {
+        list.retain(|&s| s != id);
+        if list.is_empty() {
+            table.remove(&port);
+        }
+    }
+}
+
+/// Ends a socket (`udp_destroy_sock`, `sk_common_release`).
+pub(crate) fn udp_close(socks: &mut Socks, net: &mut Net, id: SockId) {
+    udp_lib_unhash(socks, id);
+    if let Some(Sock::Udp(up)) = socks.remove(id) {
+        let mut up = Arc::unwrap_or_clone(up);
+        skb_queue_purge(net, &mut up.sk.sk_receive_queue);
+        skb_queue_purge(net, &mut up.sk.sk_error_queue);
+    }
+}
+
+/// Fixes the peer (`ip4_datagram_connect`).
+pub(crate) fn udp_connect(
+    up: &mut UdpSock,
+    net: &mut Net,
+    addr: Ipv4Addr,
+    port: u16,
+) -> Result<(), Errno> {
+    let mut fl = flow_of(&up.sk, addr, port);
+    let dst = ip_route_output_flow(net, &mut fl)?;
+    if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {
+        return Err(Errno::EACCES);
+    }
+    if up.sk.inet_saddr.is_unspecified() {
+        up.sk.inet_saddr = fl.saddr;
+    }
+    if up.sk.inet_rcv_saddr.is_unspecified() {
+        up.sk.inet_rcv_saddr = fl.saddr;
+    }
+    up.sk.inet_daddr = fl.daddr;
+    up.sk.inet_dport = port;
+    up.sk.sk_state = TcpState::Established;
+    up.sk.inet_id = net.rng.next_u32() as u16;
+    up.sk.sk_dst = Some(dst);
+    Ok(())
+}
+
+/// Forgets the peer (`__udp_disconnect`).
+pub(crate) fn udp_disconnect(up: &mut UdpSock) {
+    up.sk.sk_state = TcpState::Close;
+    up.sk.inet_daddr = Ipv4Addr::UNSPECIFIED;
+    up.sk.inet_dport = 0;
+    up.sk.sk_dst = None;
+    if !up.sk.bindaddr_lock {
+        up.sk.inet_rcv_saddr = Ipv4Addr::UNSPECIFIED;
+        up.sk.inet_saddr = Ipv4Addr::UNSPECIFIED;
+    }
+}
+
+fn flow_of(sk: &SockCommon, daddr: Ipv4Addr, dport: u16) -> Flow4 {
+    Flow4 {
+        saddr: sk.inet_saddr,
+        daddr,
+        oif: sk.bound_dev_if,
+        tos: sk.tos,
+        proto: IPPROTO_UDP,
+        sport: sk.inet_num,
+        dport,
+        mark: sk.sk_mark,
+    }
+}
+
+/// Sends one datagram.
+pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) -> IoResult<usize> {
+    let len = msg.data.len();
+    if len > 0xffff {
+        return Err(Errno::EMSGSIZE);
+    }
+    if msg.flags & MSG_OOB != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    up.sk.sock_error()?;
+    let connected = msg.addr.is_none();
+    let (daddr, dport) = match msg.addr {
+        Some((_, 0)) => return Err(Errno::EINVAL),
+        Some(addr) => addr,
+        None if up.sk.sk_state != TcpState::Established => return Err(Errno::EDESTADDRREQ),
+        None => (up.sk.inet_daddr, up.sk.inet_dport),
+    };
+    // sock_alloc_send_skb(): as long as the buffer has any room, a whole datagram goes in.
+    if net.wmem.get(up.sk.id) >= up.sk.sk_sndbuf as u32 {
+        if msg.nonblock {
+            return Err(Errno::EAGAIN);
+        }
+        net.wmem.throttled.push(up.sk.id);
+        return Ok(Progress::Wait);
+    }
+    let cached = up.sk.sk_dst.clone().filter(|d| connected && dst_check(net, d));
+    let mut fl = flow_of(&up.sk, daddr, dport);
+    let dst = match cached {
+        Some(dst) => dst,
+        None => {
+            let dst = ip_route_output_flow(net, &mut fl)?;
+            if connected {
+                up.sk.sk_dst = Some(dst.clone());
+            }
+            dst
+        }
+    };
+    if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {
+        return Err(Errno::EACCES);
+    }
+    let total = len + UDP_HLEN + 20;
+    if total > 0xffff || (up.sk.pmtudisc >= IP_PMTUDISC_DO && total > dst.mtu as usize) {
+        return Err(Errno::EMSGSIZE);
+    }
+    let whole = total <= dst.mtu as usize;
+    let skb = build(up, net, msg, &fl, dport, whole);
+    ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr)?;
+    net.mib.inc(Udp::OutDatagrams);
+    Ok(Progress::Done(len))
+}
+
+/// The datagram with its header. The checksum is left to the device where the datagram goes
+/// out in one piece.
+fn build(
+    up: &UdpSock,
+    net: &mut Net,
+    msg: &SendMsg,
+    fl: &Flow4,
+    dport: u16,
+    whole: bool,
+) -> Skb {
+    let len = msg.data.len();
+    let mut skb = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
+    skb.add_frag(Frag::new(msg.data.clone()));
+    // hh_len + fragheaderlen + 15 of ip_append_data's allocation.
+    let data = skb_data_align(len + UDP_HLEN + 20 + 16 + 15) as u32;
+    skb.truesize = net.profile.skb_truesize(data);
+    skb.owner = Some(up.sk.id);
+    net.wmem.charge(up.sk.id, skb.truesize);
+    let ulen = (len + UDP_HLEN) as u16;
+    let pseudo = csum_pseudo(fl.saddr, fl.daddr, ulen.into(), IPPROTO_UDP);
+    let header = skb.push(UDP_HLEN);
+    header[0..2].copy_from_slice(&up.sk.inet_num.to_be_bytes());
+    header[2..4].copy_from_slice(&dport.to_be_bytes());
+    header[4..6].copy_from_slice(&ulen.to_be_bytes());
+    skb.reset_transport_header();
+    if whole {
+        skb.linear_mut()[6..8].copy_from_slice(&pseudo.folded().to_be_bytes());
+        skb.ip_summed = IpSummed::Partial { offset: UDP_CSUM_OFFSET };
+        return skb;
+    }
+    let mut sum = pseudo;
+    for part in skb.slices() {
+        sum.add(part);
+    }
+    // Zero would say that there is no checksum.
+    let sum = match sum.finish() {
+        0 => 0xffff,
+        sum => sum,
+    };
+    skb.linear_mut()[6..8].copy_from_slice(&sum.to_be_bytes());
+    skb
+}
+
+/// Takes one datagram from the queue.
+pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) -> IoResult<usize> {
+    // The error queue holds nothing: IP_RECVERR's messages are not built.
+    if msg.flags & MSG_ERRQUEUE != 0 {
+        return Err(Errno::EAGAIN);
+    }
+    let peek = msg.flags & MSG_PEEK != 0;
+    let Some(skb) = up.sk.sk_receive_queue.front() else {
+        up.sk.sock_error()?;
+        return match () {
+            () if up.sk.sk_shutdown & RCV_SHUTDOWN != 0 => Ok(Progress::Done(0)),
+            () if msg.nonblock => Err(Errno::EAGAIN),
+            () => Ok(Progress::Wait),
+        };
+    };
+    let len = skb.len() - UDP_HLEN;
+    let copied = len.min(msg.len);
+    msg.buf = vec![0; copied];
+    skb.copy_bits(UDP_HLEN, &mut msg.buf);
+    let header = skb.head_at(skb.transport_header);
+    let sport = header.first_chunk().map_or(0, |b: &[u8; 2]| u16::from_be_bytes(*b));
+    let saddr = skb.head_at(skb.network_header).get(12..).and_then(|s| s.first_chunk());
+    msg.addr = Some((saddr.map_or(Ipv4Addr::UNSPECIFIED, |b: &[u8; 4]| (*b).into()), sport));
+    if copied < len {
+        msg.msg_flags |= MSG_TRUNC;
+    }
+    if !peek && let Some(skb) = up.sk.sk_receive_queue.pop_front() {
+        net.mib.inc(Udp::InDatagrams);
+        up.sk.sk_rmem_alloc -= skb.truesize as i32;
+        kfree_skb(net, skb, DropReason::Consumed);
+    }
+    Ok(Progress::Done(if msg.flags & MSG_TRUNC != 0 { len } else { copied }))
+}
+
+/// The socket that a datagram is for: the one that names most of its four-tuple
+/// (`udp4_lib_lookup2`, `compute_score`); of equals the first bound.
+fn lookup(
+    socks: &Socks,
+    saddr: Ipv4Addr,
+    sport: u16,
+    daddr: Ipv4Addr,
+    dport: u16,
+    ifindex: u32,
+) -> Option<SockId> {
+    let score = |sk: &SockCommon| {
+        let mut score = 1;
+        for (has, given, wanted) in [
+            (!sk.inet_rcv_saddr.is_unspecified(), sk.inet_rcv_saddr == daddr, 4),
+            (!sk.inet_daddr.is_unspecified(), sk.inet_daddr == saddr, 4),
+            (sk.inet_dport != 0, sk.inet_dport == sport, 4),
+            (sk.bound_dev_if != 0, sk.bound_dev_if == ifindex, 4),
+        ] {
+            match (has, given) {
+                (true, false) => return 0,
+                (true, true) => score += wanted,
+                (false, _) => {}
+            }
+        }
+        score
+    };
+    let mut best = (0, None);
+    for &id in socks.udp.get(&dport)? {
+        let score = socks.udp(id).map_or(0, |up| score(&up.sk));
+        if score > best.0 {
+            best = (score, Some(id));
+        }
+    }
+    best.1
+}
+
+/// A datagram for this host.
+pub(crate) fn udp_rcv(socks: &mut Socks, net: &mut Net, mut skb: Skb) {
+    let Some((header, saddr, daddr)) = udp_header(&mut skb) else {
+        net.mib.inc(Udp::InErrors);
+        return kfree_skb(net, skb, DropReason::HdrTrunc);
+    };
+    let [sport, dport, ulen, check] = header;
+    let len = usize::from(ulen);
+    if len > skb.len() || len < UDP_HLEN {
+        net.mib.inc(Udp::InErrors);
+        return kfree_skb(net, skb, DropReason::PktTooSmall);
+    }
+    skb.trim(len);
+    if check != 0 && skb.ip_summed != IpSummed::Unnecessary && !checksum_ok(&skb, saddr, daddr) {
+        net.mib.inc(Udp::InCsumErrors);
+        net.mib.inc(Udp::InErrors);
+        return kfree_skb(net, skb, DropReason::UdpCsum);
+    }
+    let ifindex = skb.dev.map_or(0, |d| d.ifindex());
+    if skb.pkt_type != PktType::Host {
+        return mcast_deliver(socks, net, skb, [saddr, daddr], [sport, dport], ifindex);
+    }
+    match lookup(socks, saddr, sport, daddr, dport, ifindex) {
+        Some(id) => udp_queue_rcv_skb(socks, net, id, skb),
+        None => {
+            net.mib.inc(Udp::NoPorts);
+            super::icmp::icmp_send_port_unreachable(net, &skb);
+            kfree_skb(net, skb, DropReason::NoSocket);
+        }
+    }
+}
+
+/// The four fields of the header, with the addresses from IP's.
+fn udp_header(skb: &mut Skb) -> Option<([u16; 4], Ipv4Addr, Ipv4Addr)> {
+    if !skb.may_pull(UDP_HLEN) {
+        return None;
+    }
+    skb.reset_transport_header();
+    let h = skb.linear();
+    let field = |i: usize| u16::from_be_bytes([h[2 * i], h[2 * i + 1]]);
+    let ip = skb.head_at(skb.network_header);
+    let addr = |at: usize| ip.get(at..)?.first_chunk().map(|b: &[u8; 4]| Ipv4Addr::from(*b));
+    Some(([field(0), field(1), field(2), field(3)], addr(12)?, addr(16)?))
+}
+
+fn checksum_ok(skb: &Skb, saddr: Ipv4Addr, daddr: Ipv4Addr) -> bool {
+    let mut sum = csum_pseudo(saddr, daddr, skb.len(), IPPROTO_UDP);
+    for part in skb.slices() {
+        sum.add(part);
+    }
+    sum.finish() == 0
+}
+
+/// A datagram to all: every socket that it fits gets one (`__udp4_lib_mcast_deliver`). Nobody
+/// is told when there is none.
+fn mcast_deliver(
+    socks: &mut Socks,
+    net: &mut Net,
+    skb: Skb,
+    [saddr, daddr]: [Ipv4Addr; 2],
+    [sport, dport]: [u16; 2],
+    ifindex: u32,
+) {
+    let fits = |sk: &SockCommon| {
+        (sk.inet_daddr.is_unspecified() || sk.inet_daddr == saddr)
+            && (sk.inet_dport == 0 || sk.inet_dport == sport)
+            && (sk.inet_rcv_saddr.is_unspecified() || sk.inet_rcv_saddr == daddr)
+            && (sk.bound_dev_if == 0 || sk.bound_dev_if == ifindex)
+    };
+    let ids: Vec<SockId> = socks
+        .udp
+        .get(&dport)
+        .into_iter()
+        .flatten()
+        .copied()
+        .filter(|&id| socks.udp(id).is_some_and(|up| fits(&up.sk)))
+        .collect();
+    let Some((&last, others)) = ids.split_last() else {
+        net.mib.inc(Udp::IgnoredMulti);
+        return kfree_skb(net, skb, DropReason::NoSocket);
+    };
+    for &id in others {
+        let copy = skb.copy(&mut net.skbs);
+        udp_queue_rcv_skb(socks, net, id, copy);
+    }
+    udp_queue_rcv_skb(socks, net, last, skb);
+}
+
+/// Queues a datagram if the receive buffer has room (`__udp_enqueue_schedule_skb`).
+fn udp_queue_rcv_skb(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb) {
+    let Some(up) = socks.udp_mut(id) else { return kfree_skb(net, skb, DropReason::NoSocket) };
+    let size = skb.truesize as i32;
+    if up.sk.sk_rmem_alloc > up.sk.sk_rcvbuf || up.sk.sk_rmem_alloc > i32::MAX - size {
+        up.sk.sk_drops += 1;
+        net.mib.inc(Udp::RcvbufErrors);
+        net.mib.inc(Udp::InErrors);
+        return kfree_skb(net, skb, DropReason::SocketRcvbuff);
+    }
+    up.sk.sk_rmem_alloc += size;
+    up.sk.sk_receive_queue.push_back(skb);
+    net.wake_up(id);
+}
+
+/// An ICMP error about a datagram that was sent (`__udp4_lib_err`).
+pub(crate) fn udp_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
+    let Some(id) = lookup(socks, err.daddr, err.dport, err.saddr, err.sport, err.ifindex) else {
+        return;
+    };
+    let Some(up) = socks.udp_mut(id) else { return };
+    let (error, hard) = match err.error(up.sk.pmtudisc) {
+        Some(found) => found,
+        None => return,
+    };
+    // Without IP_RECVERR only a connected socket hears, and only of hard errors.
+    if !up.sk.recverr && (!hard || up.sk.sk_state != TcpState::Established) {
+        return;
+    }
+    up.sk.sk_err = Some(error);
+    net.wake_up(id);
+}
+
+/// poll(2)'s mask (`udp_poll`, `datagram_poll`).
+pub(crate) fn udp_poll(up: &UdpSock, net: &Net) -> i16 {
+    let sk = &up.sk;
+    let mut mask = 0;
+    if sk.sk_err.is_some() || !sk.sk_error_queue.is_empty() {
+        mask |= POLLERR;
+    }
+    if sk.sk_shutdown & RCV_SHUTDOWN != 0 {
+        mask |= POLLRDHUP | POLLIN | POLLRDNORM;
+    }
+    if sk.sk_shutdown == SHUTDOWN_MASK {
+        mask |= POLLHUP;
+    }
+    if !sk.sk_receive_queue.is_empty() {
+        mask |= POLLIN | POLLRDNORM;
+    }
+    if net.wmem.get(sk.id) < sk.sk_sndbuf as u32 {
+        mask |= POLLOUT | POLLWRNORM | POLLWRBAND;
+    }
+    mask
+}
+
+/// Bytes of the next datagram (SIOCINQ; `first_packet_length`).
+pub(crate) fn udp_inq(up: &UdpSock) -> usize {
+    up.sk.sk_receive_queue.front().map_or(0, |skb| skb.len() - UDP_HLEN)
 }

@@ -1,0 +1,5 @@
+//! Network drivers (Linux `drivers/net/`).
+
+pub(crate) mod loopback;
+pub(crate) mod tun;
+pub(crate) mod veth;

@@ -1,0 +1,98 @@
+//! TUN and TAP devices (Linux `drivers/net/tun.c`). The program at the other end is outside of
+//! the machine: what it writes comes as frames in, what it reads goes as frames out.
+
+use crate::kernel::{FrameIn, NicConfig};
+use crate::net::Net;
+use crate::net::core::dev::{
+    ARPHRD_NONE, DevId, Driver, ETH_HLEN, IFF_MULTICAST, IFF_NOARP, IFF_POINTOPOINT,
+    NETIF_F_HW_CSUM, NETIF_F_SG, NETIF_F_TSO, NetDevice, NetdevTx, netif_receive_skb, tx_frame,
+};
+use crate::net::core::skbuff::{
+    DropReason, Frags, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align, skb_orphan,
+};
+use crate::net::ethernet::{ETH_P_IP, ETH_P_IPV6, eth_type_trans};
+use hw_model::Frag;
+use std::sync::Arc;
+
+/// `TUN_READQ_SIZE`.
+const TUN_READQ_SIZE: usize = 500;
+const PAGE_SIZE: usize = 4096;
+
+/// A TUN device with TSO and checksums left to its reader.
+pub(crate) fn tun_setup(nic: &NicConfig) -> NetDevice {
+    let mut dev = NetDevice::ether(&nic.name, [0; 6], nic.mtu, Driver::Tun);
+    dev.flags = IFF_POINTOPOINT | IFF_NOARP | IFF_MULTICAST;
+    dev.arp_type = ARPHRD_NONE;
+    dev.broadcast = [0; 6];
+    dev.hard_header_len = 0;
+    dev.tx_queue_len = TUN_READQ_SIZE;
+    dev.features = NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_TSO;
+    dev
+}
+
+/// A TAP device with its offloads off.
+pub(crate) fn tap_setup(nic: &NicConfig) -> NetDevice {
+    let mut dev = NetDevice::ether(&nic.name, nic.mac, nic.mtu, Driver::Tap);
+    dev.tx_queue_len = TUN_READQ_SIZE;
+    dev
+}
+
+/// The device's transmission: the reader takes the packet at once, so its owner is no longer
+/// charged when this returns.
+pub(crate) fn tun_net_xmit(net: &mut Net, id: DevId, mut skb: Skb) -> NetdevTx {
+    if !net.devs[id].carrier {
+        net.devs.get_mut(id).stats.tx_dropped += 1;
+        kfree_skb(net, skb, DropReason::DevReady);
+        return NetdevTx::Ok;
+    }
+    skb_orphan(&mut net.wmem, &mut skb);
+    tx_frame(net, id, skb);
+    NetdevTx::Ok
+}
+
+/// The program writes a frame to the device.
+pub(crate) fn tun_get_user(net: &mut Net, id: DevId, frame: FrameIn) {
+    let len = frame.bytes.len();
+    let tap = matches!(net.devs[id].driver, Driver::Tap);
+    if !net.devs[id].is_up() || (tap && len < ETH_HLEN) || len == 0 {
+        net.devs.get_mut(id).stats.rx_dropped += 1;
+        return;
+    }
+    let protocol = match frame.bytes[0] >> 4 {
+        4 => ETH_P_IP,
+        6 => ETH_P_IPV6,
+        _ if !tap => {
+            net.devs.get_mut(id).stats.rx_dropped += 1;
+            return;
+        }
+        _ => 0,
+    };
+    let truesize = tun_truesize(net, len, tap);
+    let mut frags = Frags::new();
+    frags.push(Frag::new(Arc::new(frame.bytes)));
+    let mut skb = Skb::from_frags(&mut net.skbs, frags);
+    skb.truesize = truesize;
+    if frame.gso_size > 0 {
+        skb.gso_size = frame.gso_size;
+        skb.gso_segs = len.div_ceil(frame.gso_size.into()).min(u16::MAX.into()) as u16;
+    }
+    let dev = net.devs.get_mut(id);
+    dev.stats.rx_packets += 1;
+    dev.stats.rx_bytes += len as u64;
+    skb.dev = Some(id);
+    skb.protocol = if tap { eth_type_trans(&mut skb, dev) } else { protocol };
+    netif_receive_skb(net, skb);
+}
+
+/// What the packet that a write makes is charged. A TAP frame that fits a page is built around
+/// a page fragment (`tun_build_skb`); all else is in a `kmalloc`ed head (`tun_alloc_skb`).
+fn tun_truesize(net: &Net, len: usize, tap: bool) -> u32 {
+    let overhead = net.profile.sizeof_skb_shared_info as usize;
+    let align = NET_SKB_PAD + if tap { net.profile.net_ip_align as usize } else { 0 };
+    let sk_buff = net.profile.sizeof_sk_buff;
+    let built = skb_data_align(len + NET_SKB_PAD) + overhead;
+    if tap && built <= PAGE_SIZE {
+        return built as u32 + sk_buff;
+    }
+    kmalloc_size(skb_data_align(align + len) + overhead) as u32 + sk_buff
+}

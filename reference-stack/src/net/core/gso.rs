@@ -1,0 +1,107 @@
+//! Generic segmentation offload (Linux `net/core/gso.c`, `skb_segment`, `tcp_offload.c`): a
+//! super-packet is cut into the segments that go on the wire.
+
+use super::skbuff::{IpSummed, Skb};
+use super::sock::SkbQueue;
+use crate::lib::checksum::csum_pseudo;
+use crate::net::Net;
+use crate::net::ipv4::ip_input::{ip_hdr, tcp_header_len};
+use crate::net::ipv4::ip_output::ip_set_len;
+use crate::net::ipv4::tcp_sock::{TCPHDR_CWR, TCPHDR_FIN, TCPHDR_PSH};
+use crate::uapi::IPPROTO_TCP;
+
+/// Longest headers, link to TCP, that a super-packet can have.
+const MAX_HEADERS: usize = 18 + 60 + 60;
+
+/// Cuts a TCP super-packet into segments of `gso_size` bytes of payload. Identifications count
+/// up, PSH and FIN stay on the last segment, CWR on the first (Linux `tcp_gso_segment`,
+/// `inet_gso_segment`). Each segment's charge is a part of the whole's, and the checksums are
+/// left `Partial`.
+///
+/// # Errors
+/// The packet itself, if it is not one that can be cut.
+pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, Skb> {
+    let Some((iph, headers, tcp_len)) = measure(&mut skb) else { return Err(skb) };
+    let mss = usize::from(skb.gso_size);
+    let payload = skb.len() - headers;
+    let count = payload.div_ceil(mss).max(1);
+    let mut head = [0; MAX_HEADERS];
+    skb.copy_bits(0, &mut head[..headers]);
+    let data = skb.data_offset();
+    let (ip_at, tcp_at) =
+        (usize::from(skb.network_header - data), usize::from(skb.transport_header - data));
+    let seq = u32::from_be_bytes([
+        head[tcp_at + 4],
+        head[tcp_at + 5],
+        head[tcp_at + 6],
+        head[tcp_at + 7],
+    ]);
+    let flags = head[tcp_at + 13];
+    skb.pull(headers);
+    let mut list = SkbQueue::default();
+    let mut charge = skb.truesize;
+    for i in 0..count {
+        let (first, last) = (i == 0, i + 1 == count);
+        let len = if last { payload - i * mss } else { mss };
+        let mut seg = Skb::alloc(&mut net.skbs, 160.max(headers));
+        for frag in skb.take_payload(len) {
+            seg.add_frag(frag);
+        }
+        seg.push(headers).copy_from_slice(&head[..headers]);
+        let base = seg.data_offset();
+        seg.mac_header = base;
+        seg.network_header = base + ip_at as u16;
+        seg.transport_header = base + tcp_at as u16;
+        seg.protocol = skb.protocol;
+        seg.dev = skb.dev;
+        seg.priority = skb.priority;
+        seg.tstamp = skb.tstamp;
+        seg.hash = skb.hash;
+        seg.vlan_tci = skb.vlan_tci;
+        seg.rt = skb.rt;
+        seg.ignore_df = skb.ignore_df;
+        seg.cb = skb.cb;
+        seg.owner = skb.owner;
+        seg.truesize = if last { charge } else { skb.truesize / count as u32 };
+        charge -= seg.truesize.min(charge);
+        let header = seg.linear_mut();
+        header[ip_at + 4..ip_at + 6].copy_from_slice(&iph.id.wrapping_add(i as u16).to_be_bytes());
+        let at = seq.wrapping_add((i * mss) as u32);
+        header[tcp_at + 4..tcp_at + 8].copy_from_slice(&at.to_be_bytes());
+        let mut f = flags;
+        if !last {
+            f &= !(TCPHDR_FIN | TCPHDR_PSH);
+        }
+        if !first {
+            f &= !TCPHDR_CWR;
+        }
+        header[tcp_at + 13] = f;
+        let sum = csum_pseudo(iph.saddr, iph.daddr, tcp_len + len, IPPROTO_TCP).folded();
+        header[tcp_at + 16..tcp_at + 18].copy_from_slice(&sum.to_be_bytes());
+        seg.ip_summed = IpSummed::Partial { offset: 16 };
+        ip_set_len(&mut seg, (iph.ihl + tcp_len + len) as u16);
+        list.push_back(seg);
+    }
+    // The segments carry the whole charge.
+    skb.owner = None;
+    super::skbuff::consume_skb(net, skb);
+    Ok(list)
+}
+
+/// The IP header, the bytes of all headers, and those of TCP's, if the packet can be cut.
+fn measure(skb: &mut Skb) -> Option<(crate::net::ipv4::ip_input::Iphdr, usize, usize)> {
+    let data = skb.data_offset();
+    let iph = ip_hdr(skb)?;
+    let ip_at = usize::from(skb.network_header.checked_sub(data)?);
+    let tcp_at = usize::from(skb.transport_header.checked_sub(data)?);
+    if iph.protocol != IPPROTO_TCP || skb.gso_size == 0 || tcp_at < ip_at + iph.ihl {
+        return None;
+    }
+    if !skb.may_pull(tcp_at + 20) {
+        return None;
+    }
+    let tcp_len = tcp_header_len(skb);
+    let headers = tcp_at + tcp_len;
+    let fits = tcp_len >= 20 && headers <= MAX_HEADERS && skb.may_pull(headers);
+    fits.then_some((iph, headers, tcp_len))
+}

@@ -1,0 +1,115 @@
+//! Socket options of the level SOL_IP (Linux `ip_sockglue.c`).
+
+use super::route::{Flow4, dst_check, ip_route_output_flow};
+use crate::errno::Errno;
+use crate::net::Net;
+use crate::net::core::sock::{SockCommon, TcpState};
+use crate::uapi::{
+    IP_FREEBIND, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS,
+    IP_TTL, SOCK_STREAM,
+};
+
+/// `INET_ECN_MASK`: bits of the TOS that are TCP's own.
+const INET_ECN_MASK: u8 = 3;
+
+/// Values of these options may be one byte or an int.
+fn value_of(value: &[u8]) -> Result<i32, Errno> {
+    match value {
+        [] => Err(Errno::EINVAL),
+        [b0, b1, b2, b3, ..] => Ok(i32::from_ne_bytes([*b0, *b1, *b2, *b3])),
+        [byte, ..] => Ok(i32::from(*byte)),
+    }
+}
+
+/// setsockopt(2), level SOL_IP.
+pub(crate) fn ip_setsockopt(
+    sk: &mut SockCommon,
+    _net: &mut Net,
+    name: i32,
+    value: &[u8],
+) -> Result<(), Errno> {
+    let v = value_of(value)?;
+    match name {
+        IP_TOS => {
+            let mut tos = v as u8;
+            if sk.sk_type == SOCK_STREAM {
+                tos = (tos & !INET_ECN_MASK) | (sk.tos & INET_ECN_MASK);
+            }
+            if sk.tos != tos {
+                sk.tos = tos;
+                sk.sk_priority = rt_tos2priority(tos);
+                sk.sk_dst = None;
+            }
+        }
+        IP_TTL => match v {
+            -1 => sk.uc_ttl = None,
+            1..=255 => sk.uc_ttl = Some(v as u8),
+            _ => return Err(Errno::EINVAL),
+        },
+        IP_MTU_DISCOVER => match v {
+            // DONT, WANT, DO, PROBE, INTERFACE, OMIT.
+            0..=5 => sk.pmtudisc = v as u8,
+            _ => return Err(Errno::EINVAL),
+        },
+        IP_RECVERR => sk.recverr = v != 0,
+        IP_FREEBIND => match v {
+            0 | 1 => sk.freebind = v != 0,
+            _ => return Err(Errno::EINVAL),
+        },
+        // What they ask for comes by control messages, which are not built: refused rather
+        // than taken and not done.
+        IP_PKTINFO | IP_RECVTTL | IP_RECVTOS => return Err(Errno::ENOPROTOOPT),
+        _ => return Err(Errno::ENOPROTOOPT),
+    }
+    Ok(())
+}
+
+/// getsockopt(2), level SOL_IP.
+pub(crate) fn ip_getsockopt(
+    sk: &mut SockCommon,
+    net: &mut Net,
+    name: i32,
+) -> Result<Vec<u8>, Errno> {
+    let v = match name {
+        IP_TOS => i32::from(sk.tos),
+        IP_TTL => sk.uc_ttl.map_or(net.sysctl.ip_default_ttl as i32, i32::from),
+        IP_MTU_DISCOVER => i32::from(sk.pmtudisc),
+        IP_RECVERR => i32::from(sk.recverr),
+        IP_FREEBIND => i32::from(sk.freebind),
+        IP_MTU => connected_mtu(sk, net)?,
+        _ => return Err(Errno::ENOPROTOOPT),
+    };
+    Ok(v.to_ne_bytes().to_vec())
+}
+
+/// The path MTU as it is known now; a socket without peer has none.
+fn connected_mtu(sk: &mut SockCommon, net: &mut Net) -> Result<i32, Errno> {
+    if sk.sk_state != TcpState::Established && sk.inet_daddr.is_unspecified() {
+        return Err(Errno::ENOTCONN);
+    }
+    if !sk.sk_dst.as_ref().is_some_and(|dst| dst_check(net, dst)) {
+        let mut fl = Flow4 {
+            saddr: sk.inet_saddr,
+            daddr: sk.inet_daddr,
+            oif: sk.bound_dev_if,
+            tos: sk.tos,
+            proto: sk.sk_protocol,
+            sport: sk.inet_num,
+            dport: sk.inet_dport,
+            mark: sk.sk_mark,
+        };
+        sk.sk_dst = Some(ip_route_output_flow(net, &mut fl)?);
+    }
+    sk.sk_dst.as_ref().map(|dst| dst.mtu as i32).ok_or(Errno::ENOTCONN)
+}
+
+/// `rt_tos2priority`: the band of a TOS value.
+pub(crate) const fn rt_tos2priority(tos: u8) -> u32 {
+    match (tos >> 1) & 0xf {
+        2 | 3 => 2,
+        4..=7 => 6,
+        8 | 9 => 6,
+        10..=15 => 4,
+        _ => 0,
+    }
+}
