@@ -1,0 +1,132 @@
+//! Passive opening: a SYN at a listener becomes a request (Linux `tcp_conn_request()`, 5.15).
+//!
+//! SYN cookies are not made: a SYN that finds the queue of requests full is dropped and counted
+//! (`TCPReqQFullDrop`), as a kernel with `tcp_syncookies = 0` does.
+
+use super::*;
+use crate::net::core::sock::{Sock, SockId, Socks};
+use crate::net::ipv4::inet_connection_sock::tcp_timeout_init;
+use crate::net::ipv4::inet_hashtables::FourTuple;
+use crate::net::ipv4::tcp_ipv4::*;
+use crate::net::ipv4::tcp_minisocks::tcp_openreq_init_rwin;
+use crate::time::TimerId;
+use std::sync::Arc;
+
+/// Whether nobody may be added to the accept queue (`sk_acceptq_is_full`).
+pub(crate) fn sk_acceptq_is_full(tp: &TcpSock) -> bool {
+    tp.sk.sk_ack_backlog > tp.sk.sk_max_ack_backlog
+}
+
+fn tcp_listendrop(tp: &mut TcpSock, net: &mut Net) {
+    tp.sk.sk_drops = tp.sk.sk_drops.wrapping_add(1);
+    net.mib.inc(TcpExt::ListenDrops);
+}
+
+/// ECN is agreed to if the SYN asks for it and is not itself marked (`tcp_ecn_create_request`).
+fn ecn_ok(net: &Net, th: &TcpHdr, ip_dsfield: u8) -> bool {
+    let asked = TCPHDR_ECE | TCPHDR_CWR;
+    th.flags & asked == asked && net.sysctl.tcp_ecn != 0 && ip_dsfield & 3 == 0
+}
+
+/// Answers a SYN (`tcp_conn_request`). `tw_isn`: the number to start with after a TIME-WAIT
+/// socket of the same four-tuple, which a SYN may replace without regard to the queue.
+pub(crate) fn tcp_conn_request(
+    socks: &mut Socks,
+    net: &mut Net,
+    listener: SockId,
+    skb: &Skb,
+    tw_isn: Option<SeqNum>,
+) {
+    let Some(tp) = socks.tcp_mut(listener) else { return };
+    if tp.icsk.reqsk_qlen >= tp.sk.sk_max_ack_backlog && tw_isn.is_none() {
+        net.mib.inc(TcpExt::TCPReqQFullDrop);
+        return tcp_listendrop(tp, net);
+    }
+    if sk_acceptq_is_full(tp) {
+        net.mib.inc(TcpExt::ListenOverflows);
+        return tcp_listendrop(tp, net);
+    }
+    let Some(mut req) = request_from_syn(tp, net, skb) else { return };
+    let route = inet_csk_route_req(tp, net, &req);
+    let Ok(dst) = route else { return tcp_listendrop(tp, net) };
+    let (seq, ts_off) = secure_tcp_seq_and_ts_off(
+        net,
+        FourTuple {
+            saddr: req.ir_loc_addr,
+            sport: req.ir_num,
+            daddr: req.ir_rmt_addr,
+            dport: req.ir_rmt_port,
+        },
+    );
+    if req.tstamp_ok {
+        req.ts_off = ts_off;
+    }
+    let max_syn_backlog = net.sysctl.tcp_max_syn_backlog;
+    if tw_isn.is_none()
+        && net.sysctl.tcp_syncookies == 0
+        && max_syn_backlog - i64::from(tp.icsk.reqsk_qlen) < max_syn_backlog >> 2
+    {
+        // The last quarter is for peers that are known, and none is remembered.
+        return tcp_listendrop(tp, net);
+    }
+    req.snt_isn = tw_isn.unwrap_or(seq);
+    req.ecn_ok = ecn_ok(net, &tcp_hdr(skb), skb.tcp_cb().ip_dsfield);
+    req.txhash = net.rng.next_u32().max(1);
+    tcp_openreq_init_rwin(&mut req, tp, net, &dst);
+    req.timeout = tcp_timeout_init(net);
+    tp.icsk.reqsk_qlen += 1;
+    tp.icsk.reqsk_young += 1;
+    // inet_csk_reqsk_queue_hash_add()
+    let timeout = net.jiffies() + req.timeout;
+    let id = socks.insert(&net.wmem, |id| {
+        req.id = id;
+        Sock::Req(Arc::new(req))
+    });
+    socks.ehash_insert(id);
+    net.mod_timer(TimerId::Reqsk(id), timeout);
+    tcp_v4_send_synack(socks, net, listener, id);
+}
+
+/// What a SYN says (`inet_reqsk_alloc`, `tcp_openreq_init`, `tcp_v4_init_req`).
+fn request_from_syn(tp: &TcpSock, net: &Net, skb: &Skb) -> Option<RequestSock> {
+    let th = tcp_hdr(skb);
+    let ip = ip_hdr(skb)?;
+    let mut opt = TcpOptionsReceived {
+        mss_clamp: TCP_MSS_DEFAULT,
+        user_mss: tp.rx_opt.user_mss,
+        ..TcpOptionsReceived::default()
+    };
+    tcp_parse_options(net, tcp_options(skb), &mut opt, false, th.syn());
+    Some(RequestSock {
+        id: SockId::default(),
+        listener: tp.sk.id,
+        ir_loc_addr: ip.daddr,
+        ir_rmt_addr: ip.saddr,
+        ir_num: th.dest,
+        ir_rmt_port: th.source,
+        rcv_isn: th.seq,
+        snt_isn: SeqNum(0),
+        rcv_nxt: th.seq + 1,
+        snt_synack: 0,
+        last_oow_ack_time: None,
+        txhash: 0,
+        ts_off: 0,
+        ts_recent: if opt.saw_tstamp { opt.rcv_tsval } else { 0 },
+        mss: opt.mss_clamp,
+        num_retrans: 0,
+        num_timeout: 0,
+        snd_wscale: opt.snd_wscale,
+        rcv_wscale: 0,
+        rsk_rcv_wnd: 0,
+        rsk_window_clamp: 0,
+        tstamp_ok: opt.saw_tstamp,
+        sack_ok: opt.sack_ok != 0,
+        wscale_ok: opt.wscale_ok,
+        ecn_ok: false,
+        acked: false,
+        tos: tp.sk.tos,
+        ttl: tp.sk.uc_ttl,
+        mark: tp.sk.sk_mark,
+        timeout: 0,
+    })
+}

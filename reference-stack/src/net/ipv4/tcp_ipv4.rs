@@ -1,0 +1,815 @@
+//! TCP over IPv4 (Linux `tcp_ipv4.c`, 5.15): the entrance of segments, active opening, answers
+//! without a socket, and ICMP errors.
+
+use super::inet_connection_sock::*;
+use super::inet_csk_listen::*;
+use super::inet_hashtables::*;
+use super::inet_timewait_sock::*;
+use super::ip_output::{ReplyArgs, ip_build_and_send_pkt, ip_send_unicast_reply};
+use super::route::{Dst, Flow4, RtType, ip_route_output_flow, ipv4_update_pmtu};
+use super::tcp_input::*;
+use super::tcp_minisocks::*;
+use super::tcp_output::*;
+use super::tcp_sock::*;
+use crate::errno::Errno;
+use crate::lib::checksum::csum_pseudo;
+use crate::lib::seqnum::SeqNum;
+use crate::lib::siphash::siphash;
+use crate::net::Net;
+use crate::net::core::skbuff::{
+    Cb, DropReason, IpSummed, PktType, SKB_HEADROOM, Skb, consume_skb, kfree_skb,
+};
+use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
+use crate::net::ipv4::mib::{Icmp, Ip, Tcp, TcpExt};
+use crate::net::ipv4::tcp::{tcp_done, tcp_init_sock, tcp_set_state};
+use crate::uapi::{IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_PMTUDISC_WANT, IPPROTO_TCP};
+use std::net::Ipv4Addr;
+
+/// What TCP reads of the IP header in front of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IpHdr {
+    pub(crate) saddr: Ipv4Addr,
+    pub(crate) daddr: Ipv4Addr,
+    pub(crate) tos: u8,
+}
+
+/// `ip_hdr(skb)`; `None` where there is no whole header.
+pub(crate) fn ip_hdr(skb: &Skb) -> Option<IpHdr> {
+    let b = skb.head_at(skb.network_header).get(..20)?;
+    let addr = |i: usize| Ipv4Addr::new(b[i], b[i + 1], b[i + 2], b[i + 3]);
+    Some(IpHdr { saddr: addr(12), daddr: addr(16), tos: b[1] })
+}
+
+/// What an answer takes from the socket that it is sent for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReplyContext {
+    bound_dev_if: u32,
+    mark: u32,
+}
+
+/// The context of a full socket.
+pub(crate) fn reply_context(tp: &TcpSock) -> ReplyContext {
+    ReplyContext { bound_dev_if: tp.sk.bound_dev_if, mark: tp.sk.sk_mark }
+}
+
+/// Makes a socket TCP's (`tcp_v4_init_sock`).
+#[reference_stack_macros::traced]
+pub(crate) fn tcp_v4_init_sock(tp: &mut TcpSock, net: &mut Net) {
+    tcp_init_sock(tp, net);
+}
+
+/// Initial sequence number and timestamp offset of a connection
+/// (`secure_tcp_seq`, `secure_tcp_ts_off`): a keyed hash, for the ISN plus a clock of 64 ns.
+pub(crate) fn secure_tcp_seq_and_ts_off(net: &Net, key: FourTuple) -> (SeqNum, u32) {
+    let secrets = &net.ip.secrets;
+    let addrs = u64::from(u32::from(key.saddr)) << 32 | u64::from(u32::from(key.daddr));
+    let ports = u64::from(key.sport) << 16 | u64::from(key.dport);
+    let hash = siphash(&[addrs, ports], secrets.net_secret);
+    let clock = (net.time.ktime_ns() >> 6) as u32;
+    let seq = SeqNum((hash as u32).wrapping_add(clock));
+    let ts_off = match (net.sysctl.tcp_timestamps, net.profile.ts_offset_by_ports) {
+        (1, true) => (hash >> 32) as u32,
+        (1, false) => siphash(&[addrs], secrets.ts_secret) as u32,
+        // 2: timestamps without offset.
+        _ => 0,
+    };
+    (seq, ts_off)
+}
+
+/// Whether a TIME-WAIT socket may be replaced by a new connection (`tcp_twsk_unique`): with
+/// timestamps a second later, if `tcp_tw_reuse` allows (2: on loopback). The new connection
+/// takes over where its numbers end.
+pub(crate) fn tcp_twsk_unique(tp: &mut TcpSock, net: &Net, tw: &TimewaitSock, searching: bool) -> bool {
+    let loopback = tw.tw_daddr.is_loopback() || tw.tw_saddr.is_loopback();
+    let reuse = match net.sysctl.tcp_tw_reuse {
+        0 => false,
+        1 => tw.tw_substate != TcpState::FinWait2,
+        _ => loopback && tw.tw_substate != TcpState::FinWait2,
+    };
+    let aged = ktime_get_seconds(net) > tw.tw_ts_recent_stamp;
+    if tw.tw_ts_recent_stamp == 0 || (searching && !(reuse && aged)) {
+        return false;
+    }
+    let seq = tw.tw_snd_nxt + (65535 + 2);
+    tp.write_seq = if seq.0 == 0 { SeqNum(1) } else { seq };
+    tp.rx_opt.ts_recent = tw.tw_ts_recent;
+    tp.rx_opt.ts_recent_stamp = tw.tw_ts_recent_stamp;
+    true
+}
+
+/// The route of a connection to be opened, with its source address (`ip_route_connect`).
+#[reference_stack_macros::traced]
+fn ip_route_connect(net: &mut Net, fl: &mut Flow4) -> Result<Dst, Errno> {
+    ip_route_output_flow(net, fl)
+}
+
+/// The flow of a connected socket.
+fn flow_of(tp: &TcpSock) -> Flow4 {
+    Flow4 {
+        saddr: tp.sk.inet_saddr,
+        daddr: tp.sk.inet_daddr,
+        oif: tp.sk.bound_dev_if,
+        tos: tp.sk.tos,
+        proto: IPPROTO_TCP,
+        sport: tp.sk.inet_num,
+        dport: tp.sk.inet_dport,
+        mark: tp.sk.sk_mark,
+    }
+}
+
+/// Opens a connection (`tcp_v4_connect`): route, addresses, port, SYN.
+///
+/// # Errors
+/// What the route look-up says (ENETUNREACH, EINVAL...), EADDRNOTAVAIL without a free port,
+/// ECONNREFUSED from the SYN's sending.
+#[reference_stack_macros::traced]
+pub(crate) fn tcp_v4_connect(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    addr: Ipv4Addr,
+    port: u16,
+) -> Result<(), Errno> {
+    let Some(tp) = socks.tcp_mut(id) else { return Err(Errno::EINVAL) };
+    let mut fl = Flow4 { daddr: addr, dport: port, ..flow_of(tp) };
+    let dst = ip_route_connect(net, &mut fl).inspect_err(|&e| {
+        if e == Errno::ENETUNREACH {
+            net.mib.inc(Ip::OutNoRoutes);
+        }
+    })?;
+    if matches!(dst.rt_type, RtType::Multicast | RtType::Broadcast) {
+        return Err(Errno::ENETUNREACH);
+    }
+    if tp.sk.inet_saddr.is_unspecified() {
+        tp.sk.inet_saddr = fl.saddr;
+    }
+    tp.sk.inet_rcv_saddr = tp.sk.inet_saddr;
+    if tp.rx_opt.ts_recent_stamp != 0 && tp.sk.inet_daddr != fl.daddr {
+        tp.rx_opt.ts_recent = 0;
+        tp.rx_opt.ts_recent_stamp = 0;
+        tp.write_seq = SeqNum(0);
+    }
+    tp.sk.inet_dport = port;
+    tp.sk.inet_daddr = fl.daddr;
+    tp.icsk.icsk_ext_hdr_len = 0;
+    tp.rx_opt.mss_clamp = TCP_MSS_DEFAULT;
+    tcp_set_state(tp, net, TcpState::SynSent);
+    let opened = inet_hash_connect(socks, net, id).and_then(|()| send_syn(socks, net, id, dst));
+    if opened.is_err() {
+        connect_failed(socks, net, id);
+    }
+    opened
+}
+
+fn send_syn(socks: &mut Socks, net: &mut Net, id: SockId, dst: Dst) -> Result<(), Errno> {
+    let Some(tp) = socks.tcp_mut(id) else { return Err(Errno::EINVAL) };
+    tp.sk.sk_txhash = net.rng.next_u32().max(1);
+    tp.sk.sk_dst = Some(dst);
+    let key = FourTuple {
+        saddr: tp.sk.inet_saddr,
+        sport: tp.sk.inet_num,
+        daddr: tp.sk.inet_daddr,
+        dport: tp.sk.inet_dport,
+    };
+    let (seq, ts_off) = secure_tcp_seq_and_ts_off(net, key);
+    if tp.write_seq.0 == 0 {
+        tp.write_seq = seq;
+    }
+    tp.tsoffset = ts_off;
+    tp.sk.inet_id = net.rng.next_u32() as u16;
+    tcp_connect(tp, net)
+}
+
+/// The socket is as before connect(), with the port that bind() gave it.
+fn connect_failed(socks: &mut Socks, net: &mut Net, id: SockId) {
+    inet_unhash(socks, id);
+    let Some(tp) = socks.tcp_mut(id) else { return };
+    let keep_port = tp.sk.bindport_lock;
+    tcp_set_state(tp, net, TcpState::Close);
+    if !keep_port {
+        inet_put_port(socks, id);
+    }
+    if let Some(tp) = socks.tcp_mut(id) {
+        if !tp.sk.bindaddr_lock {
+            tp.sk.inet_saddr = Ipv4Addr::UNSPECIFIED;
+            tp.sk.inet_rcv_saddr = Ipv4Addr::UNSPECIFIED;
+        }
+        tp.sk.inet_dport = 0;
+        tp.sk.sk_dst = None;
+    }
+}
+
+/// Sums a segment that nobody checked; true if it is good.
+fn tcp_checksum_ok(skb: &Skb, ip: &IpHdr) -> bool {
+    if skb.ip_summed != IpSummed::None {
+        return true;
+    }
+    let mut sum = csum_pseudo(ip.saddr, ip.daddr, skb.len(), IPPROTO_TCP);
+    skb.slices().for_each(|part| sum.add(part));
+    sum.folded() == 0xffff
+}
+
+/// Fills the buffer's TCP part (`tcp_v4_fill_cb`).
+fn tcp_v4_fill_cb(skb: &mut Skb, ip: &IpHdr, th: &TcpHdr) {
+    let payload = skb.len().saturating_sub(usize::from(th.doff)) as u32;
+    let length = payload + u32::from(th.syn()) + u32::from(th.fin());
+    skb.cb = Cb::Tcp(crate::net::core::skbuff::TcpCb {
+        seq: th.seq,
+        end_seq: th.seq + length,
+        ack_seq: th.ack_seq,
+        tcp_flags: th.flags,
+        ip_dsfield: ip.tos,
+        has_rxtstamp: skb.tstamp != 0,
+        doff: th.doff,
+    });
+}
+
+/// Takes a segment from IP (`tcp_v4_rcv`); `data` is at the TCP header.
+#[reference_stack_macros::traced]
+pub(crate) fn tcp_v4_rcv(socks: &mut Socks, net: &mut Net, mut skb: Skb) {
+    if skb.pkt_type != PktType::Host {
+        return kfree_skb(net, skb, DropReason::OtherHost);
+    }
+    net.mib.inc(Tcp::InSegs);
+    skb.reset_transport_header();
+    if !skb.may_pull(20) {
+        return kfree_skb(net, skb, DropReason::PktTooSmall);
+    }
+    let (th, Some(ip)) = (tcp_hdr(&skb), ip_hdr(&skb)) else {
+        return kfree_skb(net, skb, DropReason::PktTooSmall);
+    };
+    if th.doff < 20 {
+        net.mib.inc(Tcp::InErrs);
+        return kfree_skb(net, skb, DropReason::PktTooSmall);
+    }
+    if !skb.may_pull(usize::from(th.doff)) {
+        return kfree_skb(net, skb, DropReason::PktTooSmall);
+    }
+    if !tcp_checksum_ok(&skb, &ip) {
+        net.mib.inc(Tcp::InCsumErrors);
+        net.mib.inc(Tcp::InErrs);
+        return kfree_skb(net, skb, DropReason::TcpCsum);
+    }
+    tcp_v4_fill_cb(&mut skb, &ip, &th);
+    let key = FourTuple { saddr: ip.daddr, sport: th.dest, daddr: ip.saddr, dport: th.source };
+    let dif = skb.dev.map_or(0, |d| d.0 + 1);
+    match __inet_lookup_skb(socks, net, &key, dif) {
+        Some(id) => rcv_for_sock(socks, net, id, skb, &key, dif),
+        None => {
+            tcp_v4_send_reset(net, None, &skb);
+            kfree_skb(net, skb, DropReason::NoSocket);
+        }
+    }
+}
+
+/// The connection, or else the listener, that a segment is for.
+fn __inet_lookup_skb(socks: &Socks, net: &Net, key: &FourTuple, dif: u32) -> Option<SockId> {
+    inet_lookup_established(socks, key).or_else(|| inet_lookup_listener(socks, net, key, dif))
+}
+
+fn rcv_for_sock(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &FourTuple, dif: u32) {
+    match socks.get(id) {
+        Some(Sock::Tw(_)) => do_time_wait(socks, net, id, skb, key, dif),
+        Some(Sock::Req(req)) => {
+            let listener = req.listener;
+            rcv_for_request(socks, net, id, listener, skb, key, dif);
+        }
+        Some(Sock::Tcp(tp)) if tp.sk.sk_state == TcpState::Listen => {
+            tcp_v4_do_rcv(socks, net, id, skb, None);
+        }
+        Some(Sock::Tcp(_)) => {
+            if let Some(tp) = socks.tcp_mut(id) {
+                tcp_segs_in(tp, &skb);
+            }
+            tcp_v4_do_rcv(socks, net, id, skb, None);
+            tcp_settle(socks, net, id);
+        }
+        _ => kfree_skb(net, skb, DropReason::NoSocket),
+    }
+}
+
+fn rcv_for_request(
+    socks: &mut Socks,
+    net: &mut Net,
+    req: SockId,
+    listener: SockId,
+    skb: Skb,
+    key: &FourTuple,
+    dif: u32,
+) {
+    if socks.tcp(listener).is_none_or(|tp| tp.sk.sk_state != TcpState::Listen) {
+        // The listener is gone, and its requests with it.
+        inet_csk_reqsk_queue_drop(socks, net, listener, req);
+        return match __inet_lookup_skb(socks, net, key, dif) {
+            Some(id) if id != req => rcv_for_sock(socks, net, id, skb, key, dif),
+            _ => {
+                tcp_v4_send_reset(net, None, &skb);
+                kfree_skb(net, skb, DropReason::NoSocket);
+            }
+        };
+    }
+    match tcp_check_req(socks, net, req, &skb) {
+        CheckReq::Drop => kfree_skb(net, skb, DropReason::NotSpecified),
+        CheckReq::Listener => tcp_v4_do_rcv(socks, net, listener, skb, None),
+        CheckReq::Child(child) => {
+            if let Verdict::Reset(skb) = tcp_child_process(socks, net, listener, child, skb) {
+                let context = socks.tcp(child).map(reply_context);
+                tcp_v4_send_reset(net, context, &skb);
+                kfree_skb(net, skb, DropReason::NotSpecified);
+            }
+            tcp_settle(socks, net, child);
+        }
+    }
+}
+
+fn do_time_wait(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &FourTuple, dif: u32) {
+    let mut status = tcp_timewait_state_process(socks, net, id, &skb);
+    if let TcpTwStatus::Syn(isn) = status {
+        if let Some(listener) = inet_lookup_listener(socks, net, key, dif) {
+            inet_twsk_deschedule_put(socks, net, id);
+            return tcp_v4_do_rcv(socks, net, listener, skb, Some(isn));
+        }
+        status = TcpTwStatus::Ack;
+    }
+    match status {
+        TcpTwStatus::Ack => tcp_v4_timewait_ack(socks, net, id, &skb),
+        TcpTwStatus::Rst => {
+            let context = match socks.get(id) {
+                Some(Sock::Tw(tw)) => {
+                    Some(ReplyContext { bound_dev_if: tw.tw_bound_dev_if, mark: tw.tw_mark })
+                }
+                _ => None,
+            };
+            tcp_v4_send_reset(net, context, &skb);
+            inet_twsk_deschedule_put(socks, net, id);
+        }
+        TcpTwStatus::Kill => inet_twsk_deschedule_put(socks, net, id),
+        TcpTwStatus::Success | TcpTwStatus::Syn(_) => {}
+    }
+    kfree_skb(net, skb, DropReason::NotSpecified);
+}
+
+/// Hands a segment to the handler of the socket's state (`tcp_v4_do_rcv`). `tw_isn`: a SYN that
+/// replaces a TIME-WAIT socket.
+#[reference_stack_macros::traced]
+pub(crate) fn tcp_v4_do_rcv(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    skb: Skb,
+    tw_isn: Option<SeqNum>,
+) {
+    let Some(tp) = socks.tcp_mut(id) else {
+        return kfree_skb(net, skb, DropReason::NoSocket);
+    };
+    let verdict = match tp.sk.sk_state {
+        TcpState::Established => {
+            tcp_rcv_established(tp, net, skb);
+            return;
+        }
+        TcpState::Listen => listen_rcv(socks, net, id, skb, tw_isn),
+        _ => tcp_rcv_state_process(tp, net, skb),
+    };
+    if let Verdict::Reset(skb) = verdict {
+        let context = socks.tcp(id).map(reply_context);
+        tcp_v4_send_reset(net, context, &skb);
+        kfree_skb(net, skb, DropReason::NotSpecified);
+    }
+}
+
+/// A segment at a listener (the LISTEN part of `tcp_rcv_state_process`, RFC 9293 3.10.7.2).
+fn listen_rcv(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    skb: Skb,
+    tw_isn: Option<SeqNum>,
+) -> Verdict {
+    let th = tcp_hdr(&skb);
+    if th.ack() {
+        return Verdict::Reset(skb);
+    }
+    if th.rst() || !th.syn() || th.fin() {
+        let reason = if th.rst() { DropReason::TcpReset } else { DropReason::TcpFlags };
+        kfree_skb(net, skb, reason);
+        return Verdict::Done;
+    }
+    tcp_v4_conn_request(socks, net, id, &skb, tw_isn);
+    consume_skb(net, skb);
+    Verdict::Done
+}
+
+/// `tcp_v4_conn_request`: never for a broadcast or multicast destination.
+pub(crate) fn tcp_v4_conn_request(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    skb: &Skb,
+    tw_isn: Option<SeqNum>,
+) {
+    let to_many = ip_hdr(skb).is_none_or(|ip| ip.daddr.is_multicast() || ip.daddr.is_broadcast());
+    if to_many {
+        net.mib.inc(TcpExt::ListenDrops);
+        return;
+    }
+    tcp_conn_request(socks, net, id, skb, tw_isn);
+}
+
+/// The route of a request's answers (`inet_csk_route_req`).
+pub(crate) fn inet_csk_route_req(tp: &TcpSock, net: &mut Net, req: &RequestSock) -> Result<Dst, Errno> {
+    let mut fl = Flow4 {
+        saddr: req.ir_loc_addr,
+        daddr: req.ir_rmt_addr,
+        oif: tp.sk.bound_dev_if,
+        tos: tp.sk.tos,
+        proto: IPPROTO_TCP,
+        sport: req.ir_num,
+        dport: req.ir_rmt_port,
+        mark: req.mark,
+    };
+    ip_route_output_flow(net, &mut fl).inspect_err(|_| net.mib.inc(Ip::OutNoRoutes))
+}
+
+/// Sends a request's SYN-ACK (`tcp_v4_send_synack`); whether it was sent.
+pub(crate) fn tcp_v4_send_synack(
+    socks: &mut Socks,
+    net: &mut Net,
+    listener: SockId,
+    req_id: SockId,
+) -> bool {
+    let Some(mut req) = socks.req(req_id).cloned() else { return false };
+    let Some(tp) = socks.tcp_mut(listener) else { return false };
+    let Ok(dst) = inet_csk_route_req(tp, net, &req) else { return false };
+    let skb = tcp_make_synack(tp, net, &dst, &mut req);
+    let args = ReplyArgs {
+        saddr: req.ir_loc_addr,
+        daddr: req.ir_rmt_addr,
+        protocol: IPPROTO_TCP,
+        tos: tp.sk.tos,
+        ttl: tp.sk.uc_ttl,
+        oif: tp.sk.bound_dev_if,
+        mark: req.mark,
+        sport: req.ir_num,
+        dport: req.ir_rmt_port,
+    };
+    if let Some(stored) = socks.req_mut(req_id) {
+        stored.snt_synack = req.snt_synack;
+    }
+    // A full queue is no failure of the request (net_xmit_eval).
+    !matches!(ip_build_and_send_pkt(net, skb, &args, &dst), Err(e) if e != Errno::ENOBUFS)
+}
+
+/// Makes the child of a request whose handshake is complete (`tcp_v4_syn_recv_sock`); `None` if
+/// the accept queue is full or the peer cannot be reached.
+pub(crate) fn tcp_v4_syn_recv_sock(
+    socks: &mut Socks,
+    net: &mut Net,
+    req: &RequestSock,
+    skb: &Skb,
+    seg: &Seg,
+) -> Option<SockId> {
+    let _ = skb;
+    let listener = socks.tcp_mut(req.listener)?;
+    if sk_acceptq_is_full(listener) {
+        net.mib.inc(TcpExt::ListenOverflows);
+        net.mib.inc(TcpExt::ListenDrops);
+        listener.sk.sk_drops = listener.sk.sk_drops.wrapping_add(1);
+        return None;
+    }
+    let Ok(dst) = inet_csk_route_req(listener, net, req) else {
+        net.mib.inc(TcpExt::ListenDrops);
+        return None;
+    };
+    let listener = listener.clone();
+    let port = req.ir_num;
+    let mut made = None;
+    let id = socks.insert(&net.wmem, |id| {
+        // The table wants the socket at once; it is completed below, where `net` is free.
+        made = Some(id);
+        Sock::Req(std::sync::Arc::new(req.clone()))
+    });
+    let mut tp = tcp_create_openreq_child(&listener, net, req, seg, made.unwrap_or(id));
+    tp.sk.inet_id = net.rng.next_u32() as u16;
+    let (mtu, advmss) = (dst.mtu, dst.advmss(net));
+    tp.sk.sk_dst = Some(dst);
+    tcp_ca_openreq_child(&mut tp, net);
+    tcp_sync_mss(&mut tp, net, mtu);
+    tp.advmss = tcp_mss_clamp(&tp, advmss).min(u32::from(u16::MAX)) as u16;
+    tcp_initialize_rcv_mss(&mut tp);
+    socks.replace(id, Sock::Tcp(std::sync::Arc::new(tp)));
+    // __inet_inherit_port() and inet_ehash_nolisten(): the request's place is the child's.
+    socks.bhash_add(port, id);
+    socks.ehash_insert(id);
+    Some(id)
+}
+
+/// `tcp_ca_openreq_child`.
+fn tcp_ca_openreq_child(tp: &mut TcpSock, net: &mut Net) {
+    use super::tcp_cong::{tcp_assign_congestion_control, tcp_set_ca_state};
+    if !tp.icsk.icsk_ca_setsockopt {
+        tcp_assign_congestion_control(tp, net);
+    }
+    tp.icsk.icsk_ca_initialized = false;
+    tcp_set_ca_state(tp, net, CaState::Open);
+}
+
+/// Sends a header of our own making in answer to a segment.
+fn send_reply(net: &mut Net, skb: &Skb, context: ReplyContext, header: &TcpHeader, opts: &TcpOutOptions, tos: u8) {
+    let Some(ip) = ip_hdr(skb) else { return };
+    let mut reply = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
+    header.write(reply.push(20 + opts.len() as usize), opts);
+    reply.reset_transport_header();
+    reply.truesize = net.profile.skb_truesize(SKB_HEADROOM as u32);
+    tcp_v4_send_check(&mut reply, ip.daddr, ip.saddr);
+    let args = ReplyArgs {
+        saddr: ip.daddr,
+        daddr: ip.saddr,
+        protocol: IPPROTO_TCP,
+        tos,
+        ttl: None,
+        oif: context.bound_dev_if,
+        mark: context.mark,
+        sport: header.source,
+        dport: header.dest,
+    };
+    net.mib.inc(Tcp::OutSegs);
+    ip_send_unicast_reply(net, reply, &args);
+}
+
+/// Answers a segment with a reset, unless it is one (`tcp_v4_send_reset`, RFC 9293 3.5.2).
+pub(crate) fn tcp_v4_send_reset(net: &mut Net, context: Option<ReplyContext>, skb: &Skb) {
+    let th = tcp_hdr(skb);
+    if th.rst() {
+        return;
+    }
+    let Some(ip) = ip_hdr(skb) else { return };
+    let cb = skb.tcp_cb();
+    let header = if th.ack() {
+        TcpHeader {
+            source: th.dest,
+            dest: th.source,
+            seq: th.ack_seq,
+            ack_seq: SeqNum(0),
+            flags: TCPHDR_RST,
+            window: 0,
+            urg_ptr: 0,
+        }
+    } else {
+        TcpHeader {
+            source: th.dest,
+            dest: th.source,
+            seq: SeqNum(0),
+            ack_seq: cb.end_seq,
+            flags: TCPHDR_RST | TCPHDR_ACK,
+            window: 0,
+            urg_ptr: 0,
+        }
+    };
+    send_reply(net, skb, context.unwrap_or_default(), &header, &TcpOutOptions::default(), ip.tos);
+    net.mib.inc(Tcp::OutRsts);
+}
+
+/// What an ACK without a full socket says.
+struct AckReply {
+    seq: SeqNum,
+    ack: SeqNum,
+    win: u32,
+    tsval: u32,
+    tsecr: u32,
+    tos: u8,
+}
+
+/// Sends an ACK without a full socket (`tcp_v4_send_ack`); a timestamp goes with it only if the
+/// peer's was ever seen.
+fn tcp_v4_send_ack(net: &mut Net, skb: &Skb, context: ReplyContext, ack: &AckReply) {
+    let th = tcp_hdr(skb);
+    let opts = TcpOutOptions {
+        ts: (ack.tsecr != 0).then_some((ack.tsval, ack.tsecr)),
+        ..TcpOutOptions::default()
+    };
+    let header = TcpHeader {
+        source: th.dest,
+        dest: th.source,
+        seq: ack.seq,
+        ack_seq: ack.ack,
+        flags: TCPHDR_ACK,
+        window: ack.win.min(65535) as u16,
+        urg_ptr: 0,
+    };
+    send_reply(net, skb, context, &header, &opts, ack.tos);
+}
+
+/// `tcp_time_stamp_raw`: milliseconds of the monotonic clock.
+fn tcp_time_stamp_raw(net: &Net) -> u32 {
+    (net.time.ktime_ns() / crate::time::NSEC_PER_MSEC) as u32
+}
+
+/// `tcp_v4_timewait_ack`.
+fn tcp_v4_timewait_ack(socks: &Socks, net: &mut Net, id: SockId, skb: &Skb) {
+    let Some(Sock::Tw(tw)) = socks.get(id) else { return };
+    let ack = AckReply {
+        seq: tw.tw_snd_nxt,
+        ack: tw.tw_rcv_nxt,
+        win: tw.tw_rcv_wnd >> tw.tw_rcv_wscale,
+        tsval: tcp_time_stamp_raw(net).wrapping_add(tw.tw_ts_offset),
+        tsecr: tw.tw_ts_recent,
+        tos: tw.tw_tos,
+    };
+    let context = ReplyContext { bound_dev_if: tw.tw_bound_dev_if, mark: tw.tw_mark };
+    tcp_v4_send_ack(net, skb, context, &ack);
+}
+
+/// Acknowledges what a request has (`tcp_v4_reqsk_send_ack`); the window is scaled (RFC 7323 2.3).
+pub(crate) fn tcp_v4_reqsk_send_ack(net: &mut Net, skb: &Skb, req: &RequestSock) {
+    let ack = AckReply {
+        seq: req.snt_isn + 1,
+        ack: req.rcv_nxt,
+        win: req.rsk_rcv_wnd >> req.rcv_wscale,
+        tsval: tcp_time_stamp_raw(net).wrapping_add(req.ts_off),
+        tsecr: req.ts_recent,
+        tos: ip_hdr(skb).map_or(0, |ip| ip.tos),
+    };
+    let context = ReplyContext { bound_dev_if: 0, mark: req.mark };
+    tcp_v4_send_ack(net, skb, context, &ack);
+}
+
+/// The path's MTU is known to be smaller (`tcp_v4_mtu_reduced`): shorter segments, and what is
+/// out goes again at once (RFC 1191 6.5).
+pub(crate) fn tcp_v4_mtu_reduced(tp: &mut TcpSock, net: &mut Net, mtu: u32) {
+    if matches!(tp.sk.sk_state, TcpState::Listen | TcpState::Close) {
+        return;
+    }
+    let Some(dst) = inet_csk_update_pmtu(tp, net, mtu) else { return };
+    let df = matches!(tp.sk.pmtudisc, IP_PMTUDISC_DO)
+        || (tp.sk.pmtudisc == IP_PMTUDISC_WANT && !dst.mtu_locked);
+    if mtu < dst.mtu && df {
+        tp.sk.sk_err_soft = Some(Errno::EMSGSIZE);
+    }
+    if tp.sk.pmtudisc != IP_PMTUDISC_DONT && tp.icsk.icsk_pmtu_cookie > dst.mtu {
+        tcp_sync_mss(tp, net, dst.mtu);
+        tcp_simple_retransmit(tp, net);
+    }
+}
+
+/// Tells routing of a path MTU and takes the route anew (`inet_csk_update_pmtu`).
+fn inet_csk_update_pmtu(tp: &mut TcpSock, net: &mut Net, mtu: u32) -> Option<Dst> {
+    let mut fl = flow_of(tp);
+    let dst = match tp.sk.sk_dst.take() {
+        Some(dst) => dst,
+        None => ip_route_output_flow(net, &mut fl).ok()?,
+    };
+    ipv4_update_pmtu(net, &dst, tp.sk.inet_daddr, mtu);
+    let dst = ip_route_output_flow(net, &mut fl).ok()?;
+    tp.sk.sk_dst = Some(dst.clone());
+    Some(dst)
+}
+
+const ICMP_DEST_UNREACH: u8 = 3;
+const ICMP_TIME_EXCEEDED: u8 = 11;
+const ICMP_PARAMETERPROB: u8 = 12;
+const ICMP_NET_UNREACH: u8 = 0;
+const ICMP_HOST_UNREACH: u8 = 1;
+const ICMP_FRAG_NEEDED: u8 = 4;
+
+/// `icmp_err_convert`: the errno of each unreachable code.
+pub(crate) const ICMP_ERR_CONVERT: [Errno; 16] = [
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::ENOPROTOOPT,
+    Errno::ECONNREFUSED,
+    Errno::EMSGSIZE,
+    Errno::EOPNOTSUPP,
+    Errno::ENETUNREACH,
+    Errno::EHOSTDOWN,
+    Errno::from_raw(64), // ENONET
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::EHOSTUNREACH,
+];
+
+/// An ICMP error about a segment of ours (`tcp_v4_err`). `info`: the MTU of "fragmentation
+/// needed"; `quoted`: the quoted packet from its IP header on, as far as it was quoted.
+pub(crate) fn tcp_v4_err(
+    socks: &mut Socks,
+    net: &mut Net,
+    ty: u8,
+    code: u8,
+    info: u32,
+    quoted: &[u8],
+) {
+    let Some((key, seq)) = quoted_segment(quoted) else {
+        net.mib.inc(Icmp::InErrors);
+        return;
+    };
+    let Some(id) = inet_lookup_established(socks, &key) else {
+        net.mib.inc(Icmp::InErrors);
+        return;
+    };
+    match socks.get(id) {
+        Some(Sock::Req(_)) => tcp_req_err(socks, net, id, seq, ty, code),
+        Some(Sock::Tcp(_)) => {
+            if let Some(tp) = socks.tcp_mut(id) {
+                err_for_connection(tp, net, seq, ty, code, info);
+            }
+            tcp_settle(socks, net, id);
+        }
+        _ => {}
+    }
+}
+
+/// Tuple (as ours) and sequence number of a quoted segment; eight bytes of TCP are enough.
+fn quoted_segment(quoted: &[u8]) -> Option<(FourTuple, SeqNum)> {
+    let ihl = usize::from(quoted.first()? & 0xf) * 4;
+    let th: &[u8; 8] = quoted.get(ihl..ihl + 8)?.try_into().ok()?;
+    let addr = |i: usize| {
+        quoted.get(i..i + 4).map(|a| Ipv4Addr::new(a[0], a[1], a[2], a[3]))
+    };
+    let key = FourTuple {
+        saddr: addr(12)?,
+        sport: u16::from_be_bytes([th[0], th[1]]),
+        daddr: addr(16)?,
+        dport: u16::from_be_bytes([th[2], th[3]]),
+    };
+    (ihl >= 20).then(|| (key, SeqNum(u32::from_be_bytes([th[4], th[5], th[6], th[7]]))))
+}
+
+/// An error about a SYN-ACK (`tcp_req_err`): only codes that mean "never" end the request.
+fn tcp_req_err(socks: &mut Socks, net: &mut Net, id: SockId, seq: SeqNum, ty: u8, code: u8) {
+    let Some(req) = socks.req(id) else { return };
+    let (listener, isn) = (req.listener, req.snt_isn);
+    let abort = matches!(ty, ICMP_PARAMETERPROB | ICMP_TIME_EXCEEDED)
+        || (ty == ICMP_DEST_UNREACH && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH));
+    if seq != isn {
+        net.mib.inc(TcpExt::OutOfWindowIcmps);
+    } else if abort {
+        inet_csk_reqsk_queue_drop(socks, net, listener, id);
+        if let Some(tp) = socks.tcp_mut(listener) {
+            tp.sk.sk_drops = tp.sk.sk_drops.wrapping_add(1);
+        }
+        net.mib.inc(TcpExt::ListenDrops);
+    }
+}
+
+fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code: u8, info: u32) {
+    if tp.sk.sk_state == TcpState::Close {
+        return;
+    }
+    if tp.sk.sk_state != TcpState::Listen && !seq.between(tp.snd_una, tp.snd_nxt) {
+        net.mib.inc(TcpExt::OutOfWindowIcmps);
+        return;
+    }
+    let err = match (ty, ICMP_ERR_CONVERT.get(usize::from(code))) {
+        (ICMP_PARAMETERPROB, _) => Errno::EPROTO,
+        (ICMP_TIME_EXCEEDED, _) => Errno::EHOSTUNREACH,
+        (ICMP_DEST_UNREACH, Some(_)) if code == ICMP_FRAG_NEEDED => {
+            if tp.sk.sk_state != TcpState::Listen {
+                tcp_mstamp_refresh(tp, net);
+                tcp_v4_mtu_reduced(tp, net, info);
+            }
+            return;
+        }
+        (ICMP_DEST_UNREACH, Some(&err)) => {
+            if matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH) {
+                tcp_ld_RTO_revert(tp, net, seq);
+            }
+            err
+        }
+        _ => return,
+    };
+    if matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) {
+        tp.sk.sk_err = Some(err);
+        net.wake_up(tp.sk.id);
+        tcp_done(tp, net);
+    } else if tp.sk.recverr {
+        tp.sk.sk_err = Some(err);
+        net.wake_up(tp.sk.id);
+    } else {
+        // It counts only if the connection times out.
+        tp.sk.sk_err_soft = Some(err);
+    }
+}
+
+/// The loss was a gap in connectivity, not congestion: one step of backoff is taken back
+/// (`tcp_ld_RTO_revert`, RFC 6069).
+#[allow(non_snake_case, reason = "Linux's name")]
+fn tcp_ld_RTO_revert(tp: &mut TcpSock, net: &mut Net, seq: SeqNum) {
+    if seq != tp.snd_una || tp.icsk.icsk_retransmits == 0 || tp.icsk.icsk_backoff == 0 {
+        return;
+    }
+    let Some(sent) = tp.rtx_queue.front().map(tcp_skb_timestamp_us) else { return };
+    tp.icsk.icsk_backoff -= 1;
+    let max = tcp_rto_max(net);
+    tp.icsk.icsk_rto =
+        if tp.srtt_us != 0 { __tcp_set_rto(tp, net) } else { tcp_timeout_init(net) };
+    tp.icsk.icsk_rto = inet_csk_rto_backoff(tp, max);
+    tcp_mstamp_refresh(tp, net);
+    let elapsed = net.time.usecs_to_jiffies(tp.tcp_mstamp.saturating_sub(sent));
+    match tp.icsk.icsk_rto.checked_sub(elapsed).filter(|&left| left > 0) {
+        Some(left) => inet_csk_reset_xmit_timer(tp, net, IcskPending::Retrans, left, max),
+        None => super::tcp_timer::tcp_retransmit_timer(tp, net),
+    }
+}
