@@ -105,6 +105,17 @@ pub struct Profile {
     pub tsq_allows_single: bool,
     /// TSO deferral asks how far off the next ACK is, at most 1 ms (6.13 and later).
     pub tso_defer_how_far: bool,
+    /// A segment that reaches beyond the window is taken only into an empty receive queue (6.17
+    /// and later).
+    pub reject_beyond_window: bool,
+    /// A larger sample of the receiver's RTT counts only with an empty receive queue (6.15 and
+    /// later).
+    pub rcv_rtt_wants_empty_queue: bool,
+    /// Receive-buffer growth doubles before it divides (7.2).
+    pub drs_doubles_first: bool,
+    /// A reset of a request has to stand at RCV.NXT exactly (later stable kernels; held against
+    /// 6.1.192).
+    pub reqsk_rst_exact: bool,
 }
 
 impl Profile {
@@ -137,6 +148,10 @@ impl Profile {
             ato_below_delack_max: modern,
             tsq_allows_single: modern,
             tso_defer_how_far: modern,
+            reject_beyond_window: modern,
+            rcv_rtt_wants_empty_queue: modern,
+            drs_doubles_first: version == Version::V7_2,
+            reqsk_rst_exact: version > Version::V5_15,
         }
     }
 

@@ -108,6 +108,8 @@ pub(crate) struct SockCommon {
     /// `bind_address_no_port`, `SOCK_BINDADDR_LOCK`, `SOCK_BINDPORT_LOCK`.
     pub(crate) bindaddr_lock: bool,
     pub(crate) bindport_lock: bool,
+    /// The port was chosen by connect() (a bucket with `fastreuse` -1): connect() may share it.
+    pub(crate) port_by_connect: bool,
 
     // flags (`sk_flags`)
     /// `SO_REUSEADDR`.
@@ -153,6 +155,10 @@ pub(crate) struct SockCommon {
     /// The cached route (`sk_dst_cache`), valid while its generation is the table's.
     pub(crate) sk_dst: Option<Dst>,
     pub(crate) sk_txhash: u32,
+    /// `sk_dst_pending_confirm`: the next packet confirms the neighbour.
+    pub(crate) dst_pending_confirm: bool,
+    /// Writers that wait for the connection (`sk_write_pending`).
+    pub(crate) sk_write_pending: u32,
     pub(crate) sk_priority: u32,
     pub(crate) sk_mark: u32,
     /// Bytes per second; `u64::MAX`: unlimited.
@@ -422,6 +428,7 @@ impl SockCommon {
             bound_dev_if: 0,
             bindaddr_lock: false,
             bindport_lock: false,
+            port_by_connect: false,
             sk_reuse: false,
             sk_reuseport: false,
             keepopen: false,
@@ -452,6 +459,8 @@ impl SockCommon {
             sk_error_queue: SkbQueue::default(),
             sk_dst: None,
             sk_txhash: 0,
+            dst_pending_confirm: false,
+            sk_write_pending: 0,
             sk_priority: 0,
             sk_mark: 0,
             sk_pacing_rate: u64::MAX,

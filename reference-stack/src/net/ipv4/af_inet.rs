@@ -78,17 +78,14 @@ pub(crate) fn inet_create(
     sock.ops = answer.ops;
     sock.sk = match answer.protocol {
         IPPROTO_TCP => {
-            let bufs = (net.sysctl.rmem_default as i32, net.sysctl.wmem_default as i32);
-            let id = socks.insert(&net.wmem, |id| {
-                let sk = SockCommon::new(id, AF_INET, ty, IPPROTO_TCP, bufs);
-                Sock::Tcp(Arc::new(TcpSock::new(sk)))
-            });
-            if let Some(tp) = socks.tcp_mut(id) {
-                if net.sysctl.ip_no_pmtu_disc != 0 {
-                    tp.sk.pmtudisc = IP_PMTUDISC_DONT;
-                }
-                tcp_v4_init_sock(tp, net);
+            let mut tp = tcp_v4_init_sock(net, SockId::default());
+            if net.sysctl.ip_no_pmtu_disc != 0 {
+                tp.sk.pmtudisc = IP_PMTUDISC_DONT;
             }
+            let id = socks.insert(&net.wmem, |id| {
+                tp.sk.id = id;
+                Sock::Tcp(Arc::new(tp))
+            });
             id
         }
         _ => udp_init_sock(socks, net),

@@ -12,16 +12,24 @@ pub(crate) mod inet_hashtables;
 pub(crate) mod ip_fragment;
 pub(crate) mod ip_input;
 pub(crate) mod ip_options;
+pub(crate) mod inet_csk_listen;
+pub(crate) mod inet_timewait_sock;
 pub(crate) mod ip_output;
 pub(crate) mod ip_sockglue;
 pub mod mib;
 pub(crate) mod route;
 pub(crate) mod tcp_cong;
 pub(crate) mod tcp_cubic;
+pub(crate) mod tcp_input;
+pub(crate) mod tcp_ipv4;
+pub(crate) mod tcp_minisocks;
 pub(crate) mod tcp_output;
 pub(crate) mod tcp_rate;
+pub(crate) mod tcp_shim;
 pub(crate) mod tcp_sock;
 pub(crate) mod udp;
+
+pub(crate) use tcp_shim::{tcp, tcp_recovery, tcp_timer};
 
 use crate::lib::siphash::SipKey;
 use std::sync::Arc;
@@ -43,6 +51,9 @@ pub(crate) struct Ipv4 {
     pub(crate) icmp: icmp::IcmpLimits,
     /// Errors that this host found itself, for its own sockets.
     pub(crate) local_errors: Vec<icmp::IcmpErr>,
+    /// Second (of jiffies) that the allowance of challenge ACKs is of, and what is left of it.
+    pub(crate) challenge_timestamp: Option<u64>,
+    pub(crate) challenge_count: u32,
 }
 
 /// Keys that Linux draws at boot or at first use.

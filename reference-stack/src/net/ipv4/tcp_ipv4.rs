@@ -2,11 +2,12 @@
 //! without a socket, and ICMP errors.
 
 use super::inet_connection_sock::*;
+use super::icmp::IcmpErr;
 use super::inet_csk_listen::*;
 use super::inet_hashtables::*;
 use super::inet_timewait_sock::*;
 use super::ip_output::{ReplyArgs, ip_build_and_send_pkt, ip_send_unicast_reply};
-use super::route::{Dst, Flow4, RtType, ip_route_output_flow, ipv4_update_pmtu};
+use super::route::{Dst, Flow4, RtType, ip_route_connect, ip_route_output_flow, ipv4_update_pmtu};
 use super::tcp_input::*;
 use super::tcp_minisocks::*;
 use super::tcp_output::*;
@@ -52,10 +53,10 @@ pub(crate) fn reply_context(tp: &TcpSock) -> ReplyContext {
     ReplyContext { bound_dev_if: tp.sk.bound_dev_if, mark: tp.sk.sk_mark }
 }
 
-/// Makes a socket TCP's (`tcp_v4_init_sock`).
+/// A new TCP socket (`tcp_v4_init_sock`).
 #[reference_stack_macros::traced]
-pub(crate) fn tcp_v4_init_sock(tp: &mut TcpSock, net: &mut Net) {
-    tcp_init_sock(tp, net);
+pub(crate) fn tcp_v4_init_sock(net: &mut Net, id: SockId) -> TcpSock {
+    tcp_init_sock(net, id)
 }
 
 /// Initial sequence number and timestamp offset of a connection
@@ -95,12 +96,6 @@ pub(crate) fn tcp_twsk_unique(tp: &mut TcpSock, net: &Net, tw: &TimewaitSock, se
     tp.rx_opt.ts_recent = tw.tw_ts_recent;
     tp.rx_opt.ts_recent_stamp = tw.tw_ts_recent_stamp;
     true
-}
-
-/// The route of a connection to be opened, with its source address (`ip_route_connect`).
-#[reference_stack_macros::traced]
-fn ip_route_connect(net: &mut Net, fl: &mut Flow4) -> Result<Dst, Errno> {
-    ip_route_output_flow(net, fl)
 }
 
 /// The flow of a connected socket.
@@ -465,10 +460,8 @@ pub(crate) fn tcp_v4_syn_recv_sock(
     socks: &mut Socks,
     net: &mut Net,
     req: &RequestSock,
-    skb: &Skb,
     seg: &Seg,
 ) -> Option<SockId> {
-    let _ = skb;
     let listener = socks.tcp_mut(req.listener)?;
     if sk_acceptq_is_full(listener) {
         net.mib.inc(TcpExt::ListenOverflows);
@@ -482,13 +475,9 @@ pub(crate) fn tcp_v4_syn_recv_sock(
     };
     let listener = listener.clone();
     let port = req.ir_num;
-    let mut made = None;
-    let id = socks.insert(&net.wmem, |id| {
-        // The table wants the socket at once; it is completed below, where `net` is free.
-        made = Some(id);
-        Sock::Req(std::sync::Arc::new(req.clone()))
-    });
-    let mut tp = tcp_create_openreq_child(&listener, net, req, seg, made.unwrap_or(id));
+    // Its place in the table first, so that the child knows its number.
+    let id = socks.insert(&net.wmem, |_| Sock::Tcp(std::sync::Arc::new(listener.clone())));
+    let mut tp = tcp_create_openreq_child(&listener, net, req, seg, id);
     tp.sk.inet_id = net.rng.next_u32() as u16;
     let (mtu, advmss) = (dst.mtu, dst.advmss(net));
     tp.sk.sk_dst = Some(dst);
@@ -496,7 +485,7 @@ pub(crate) fn tcp_v4_syn_recv_sock(
     tcp_sync_mss(&mut tp, net, mtu);
     tp.advmss = tcp_mss_clamp(&tp, advmss).min(u32::from(u16::MAX)) as u16;
     tcp_initialize_rcv_mss(&mut tp);
-    socks.replace(id, Sock::Tcp(std::sync::Arc::new(tp)));
+    *socks.tcp_mut(id)? = tp;
     // __inet_inherit_port() and inet_ehash_nolisten(): the request's place is the child's.
     socks.bhash_add(port, id);
     socks.ehash_insert(id);
@@ -691,20 +680,11 @@ pub(crate) const ICMP_ERR_CONVERT: [Errno; 16] = [
     Errno::EHOSTUNREACH,
 ];
 
-/// An ICMP error about a segment of ours (`tcp_v4_err`). `info`: the MTU of "fragmentation
-/// needed"; `quoted`: the quoted packet from its IP header on, as far as it was quoted.
-pub(crate) fn tcp_v4_err(
-    socks: &mut Socks,
-    net: &mut Net,
-    ty: u8,
-    code: u8,
-    info: u32,
-    quoted: &[u8],
-) {
-    let Some((key, seq)) = quoted_segment(quoted) else {
-        net.mib.inc(Icmp::InErrors);
-        return;
-    };
+/// An ICMP error about a segment of ours (`tcp_v4_err`).
+pub(crate) fn tcp_v4_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
+    let key =
+        FourTuple { saddr: err.saddr, sport: err.sport, daddr: err.daddr, dport: err.dport };
+    let (seq, ty, code) = (SeqNum(err.seq), err.icmp_type, err.code);
     let Some(id) = inet_lookup_established(socks, &key) else {
         net.mib.inc(Icmp::InErrors);
         return;
@@ -713,28 +693,12 @@ pub(crate) fn tcp_v4_err(
         Some(Sock::Req(_)) => tcp_req_err(socks, net, id, seq, ty, code),
         Some(Sock::Tcp(_)) => {
             if let Some(tp) = socks.tcp_mut(id) {
-                err_for_connection(tp, net, seq, ty, code, info);
+                err_for_connection(tp, net, seq, ty, code, err.info);
             }
             tcp_settle(socks, net, id);
         }
         _ => {}
     }
-}
-
-/// Tuple (as ours) and sequence number of a quoted segment; eight bytes of TCP are enough.
-fn quoted_segment(quoted: &[u8]) -> Option<(FourTuple, SeqNum)> {
-    let ihl = usize::from(quoted.first()? & 0xf) * 4;
-    let th: &[u8; 8] = quoted.get(ihl..ihl + 8)?.try_into().ok()?;
-    let addr = |i: usize| {
-        quoted.get(i..i + 4).map(|a| Ipv4Addr::new(a[0], a[1], a[2], a[3]))
-    };
-    let key = FourTuple {
-        saddr: addr(12)?,
-        sport: u16::from_be_bytes([th[0], th[1]]),
-        daddr: addr(16)?,
-        dport: u16::from_be_bytes([th[2], th[3]]),
-    };
-    (ihl >= 20).then(|| (key, SeqNum(u32::from_be_bytes([th[4], th[5], th[6], th[7]]))))
 }
 
 /// An error about a SYN-ACK (`tcp_req_err`): only codes that mean "never" end the request.
@@ -810,6 +774,6 @@ fn tcp_ld_RTO_revert(tp: &mut TcpSock, net: &mut Net, seq: SeqNum) {
     let elapsed = net.time.usecs_to_jiffies(tp.tcp_mstamp.saturating_sub(sent));
     match tp.icsk.icsk_rto.checked_sub(elapsed).filter(|&left| left > 0) {
         Some(left) => inet_csk_reset_xmit_timer(tp, net, IcskPending::Retrans, left, max),
-        None => super::tcp_timer::tcp_retransmit_timer(tp, net),
+        None => super::tcp_timer::tcp_retransmit_timer(tp, net, 0),
     }
 }

@@ -386,7 +386,7 @@ pub(crate) fn tcp_check_req(
         net.mib.inc(TcpExt::TCPDeferAcceptDrop);
         return CheckReq::Drop;
     }
-    let Some(child) = tcp_v4_syn_recv_sock(socks, net, &req, skb, &seg) else {
+    let Some(child) = tcp_v4_syn_recv_sock(socks, net, &req, &seg) else {
         if net.sysctl.tcp_abort_on_overflow == 0 {
             mark_acked(socks, req_id);
             return CheckReq::Drop;

@@ -405,6 +405,8 @@ pub(crate) struct TcpSock {
     pub(crate) rcv_ooopack: u32,
     pub(crate) timeout_rehash: u16,
     pub(crate) total_rto: u16,
+    /// The closed socket is to leave a TIME-WAIT socket: its substate and how long, jiffies.
+    pub(crate) time_wait: Option<(crate::net::core::sock::TcpState, Jiffies)>,
     /// `tcp_tsq` flags: throttled by the small-queue limit.
     pub(crate) tsq_throttled: bool,
     /// Pacing: earliest time (ns, monotonic) of the next departure.
@@ -476,6 +478,8 @@ pub(crate) struct TimewaitSock {
     pub(crate) tw_txhash: u32,
     pub(crate) tw_reuse: bool,
     pub(crate) tw_bound_dev_if: u32,
+    /// The port was chosen by connect(), so that connect() may choose it again.
+    pub(crate) tw_port_by_connect: bool,
 }
 
 impl TcpSock {

@@ -9,15 +9,6 @@ use crate::net::ipv4::tcp_rate::tcp_rate_skb_delivered;
 use crate::net::ipv4::tcp_recovery::tcp_rack_advance;
 use crate::time::Jiffies;
 
-/// `tcp_rto_delta_us`: time until the oldest segment's RTO, counted from when it was sent.
-pub(crate) fn tcp_rto_delta_us(tp: &TcpSock, net: &Net) -> i64 {
-    let rto_us = net.time.jiffies_to_usecs(tp.icsk.icsk_rto) as i64;
-    match tp.rtx_queue.front() {
-        Some(skb) => rto_us - tp.tcp_mstamp.wrapping_sub(tcp_skb_timestamp_us(skb)) as i64,
-        None => rto_us,
-    }
-}
-
 /// Sets the retransmission timer anew after progress, or stops it (`tcp_rearm_rto`, RFC 6298 5.3).
 pub(crate) fn tcp_rearm_rto(tp: &mut TcpSock, net: &mut Net) {
     if tp.packets_out == 0 {

@@ -4,7 +4,7 @@
 use super::{FLAG_ACK_MAYBE_DELAYED, FLAG_ACKED};
 use crate::net::Net;
 use crate::net::ipv4::inet_connection_sock::tcp_rto_max;
-use crate::net::ipv4::tcp_output::tcp_time_stamp;
+use crate::net::ipv4::tcp_output::{tcp_rto_min_us, tcp_time_stamp};
 use crate::net::ipv4::tcp_rate::{RateSample, tcp_min_rtt};
 use crate::net::ipv4::tcp_sock::{MinmaxSample, TcpSock};
 use crate::time::Jiffies;
@@ -24,7 +24,7 @@ pub(crate) fn tcp_rtt_estimator(tp: &mut TcpSock, net: &Net, mrtt_us: i64) {
     if srtt == 0 {
         srtt = m << 3;
         tp.mdev_us = clamp_u32(m << 1);
-        tp.rttvar_us = tp.mdev_us.max(tcp_rto_min_us(tp, net));
+        tp.rttvar_us = tp.mdev_us.max(tcp_rto_min_us(tp, net) as u32);
         tp.mdev_max_us = tp.rttvar_us;
         tp.rtt_seq = tp.snd_nxt;
         tp.srtt_us = clamp_u32(srtt.max(1));
@@ -54,18 +54,13 @@ pub(crate) fn tcp_rtt_estimator(tp: &mut TcpSock, net: &Net, mrtt_us: i64) {
             tp.rttvar_us -= (tp.rttvar_us - tp.mdev_max_us) >> 2;
         }
         tp.rtt_seq = tp.snd_nxt;
-        tp.mdev_max_us = tcp_rto_min_us(tp, net);
+        tp.mdev_max_us = tcp_rto_min_us(tp, net) as u32;
     }
     tp.srtt_us = clamp_u32(srtt.max(1));
 }
 
 fn clamp_u32(v: i64) -> u32 {
     v.clamp(0, i64::from(u32::MAX)) as u32
-}
-
-/// `tcp_rto_min_us`: the route's or the socket's floor of the deviation term.
-pub(crate) fn tcp_rto_min_us(tp: &TcpSock, net: &Net) -> u32 {
-    net.time.jiffies_to_usecs(tp.icsk.icsk_rto_min) as u32
 }
 
 /// `__tcp_set_rto`: smoothed RTT plus deviation, jiffies, rounded up.

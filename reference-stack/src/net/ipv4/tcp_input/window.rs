@@ -6,15 +6,13 @@ use super::tcp_ecn_check_ce;
 use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use crate::net::core::skbuff::Skb;
-use crate::net::core::sock::{SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK};
+use crate::net::core::sock::{SOCK_MIN_RCVBUF, SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK};
 use crate::net::ipv4::inet_connection_sock::*;
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_sock::*;
 
 /// `TCP_RMEM_TO_WIN_SCALE`: the ratio is in 1/256.
 const TCP_RMEM_TO_WIN_SCALE: u32 = 8;
-/// `MAX_TCP_HEADER`, for the send buffer's estimate.
-const MAX_TCP_HEADER: u32 = 192;
 /// A segment below this does not grow the window (`tcp_event_data_recv`).
 const GROW_WINDOW_MIN_LEN: u32 = 128;
 
@@ -51,6 +49,7 @@ impl RcvCharge {
 /// `tcp_set_window_clamp` of 6.18: a clamp that grows takes the threshold with it.
 fn tcp_set_window_clamp(tp: &mut TcpSock, net: &Net, val: u32) {
     let old = tp.window_clamp;
+    let val = val.max(SOCK_MIN_RCVBUF as u32 / 2);
     tp.window_clamp = val;
     if !net.profile.ssthresh_follows_ratio || val == old {
         return;
@@ -136,7 +135,7 @@ pub(crate) fn tcp_in_quickack_mode(tp: &TcpSock, net: &Net) -> bool {
 /// Grows the send buffer to what the congestion window needs (`tcp_sndbuf_expand`).
 pub(crate) fn tcp_sndbuf_expand(tp: &mut TcpSock, net: &Net) {
     let per_mss = u32::from(tp.rx_opt.mss_clamp).max(tp.mss_cache)
-        + MAX_TCP_HEADER
+        + net.profile.max_tcp_header
         + net.profile.sizeof_skb_shared_info;
     let per_mss = u64::from(per_mss.next_power_of_two() + net.profile.sizeof_sk_buff);
     let nr_segs = TCP_INIT_CWND.max(tp.snd_cwnd).max(tp.reordering + 1);
@@ -319,7 +318,7 @@ fn grow_by_segment_table(tp: &mut TcpSock, net: &Net, copied: u32) {
     let grow = rcvwin * u64::from(copied - tp.rcvq_space.space)
         / u64::from(tp.rcvq_space.space.max(1));
     rcvwin += grow << 1;
-    let mut rcvmem = net.profile.skb_truesize(advmss + MAX_TCP_HEADER) as i32;
+    let mut rcvmem = net.profile.skb_truesize(advmss + net.profile.max_tcp_header) as i32;
     while tcp_win_from_space(tp, net, rcvmem) < i32::from(tp.advmss) {
         rcvmem += 128;
     }

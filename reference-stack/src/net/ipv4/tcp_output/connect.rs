@@ -1,6 +1,6 @@
 //! SYN, SYN-ACK, FIN and RST (Linux `tcp_output.c`).
 
-use super::shim::{tcp_clear_retrans, tcp_initialize_rcv_mss};
+use crate::net::ipv4::tcp_input::{tcp_clear_retrans, tcp_initialize_rcv_mss};
 use super::*;
 use crate::net::core::sock::SOCK_RCVBUF_LOCK;
 use crate::net::core::stream::{sk_forced_mem_schedule, tcp_under_memory_pressure};
@@ -30,7 +30,7 @@ pub(crate) fn tcp_connect_init(tp: &mut TcpSock, net: &mut Net) {
     tcp_sync_mss(tp, net, mtu);
     tcp_ca_dst_init(tp, net);
     tp.advmss = tcp_mss_clamp(tp, advmss).min(u32::from(u16::MAX)) as u16;
-    tcp_initialize_rcv_mss(tp, net);
+    tcp_initialize_rcv_mss(tp);
     let full = tcp_full_space(tp, net);
     let clamped = tp.window_clamp == 0 || i64::from(tp.window_clamp) > i64::from(full);
     if tp.sk.sk_userlocks & SOCK_RCVBUF_LOCK != 0 && clamped {

@@ -9,7 +9,6 @@ pub(crate) mod frags;
 mod options;
 mod probe;
 mod retransmit;
-mod shim;
 mod tso;
 mod window;
 mod xmit;
@@ -40,7 +39,7 @@ use crate::net::ipv4::ip_output::ip_queue_xmit;
 use crate::time::{HrtimerId, Jiffies, NSEC_PER_MSEC, NSEC_PER_SEC};
 use crate::uapi::IPPROTO_TCP;
 use reference_stack_macros::traced;
-use shim::tcp_enter_cwr;
+use crate::net::ipv4::tcp_input::{tcp_enter_cwr, tcp_init_cwnd};
 use std::net::Ipv4Addr;
 
 /// ECT(0) in the TOS byte.
@@ -493,7 +492,7 @@ pub(crate) fn tcp_send_delayed_ack(tp: &mut TcpSock, net: &mut Net) {
 /// After idle the window is not trusted: it halves once per RTO (Linux `tcp_cwnd_restart()`,
 /// RFC 2861).
 pub(crate) fn tcp_cwnd_restart(tp: &mut TcpSock, net: &mut Net, idle: Jiffies) {
-    let restart = shim::tcp_init_cwnd(tp).min(tp.snd_cwnd);
+    let restart = tcp_init_cwnd(tp).min(tp.snd_cwnd);
     let mut cwnd = tp.snd_cwnd;
     tcp_ca_event(tp, net, CaEvent::CwndRestart);
     tp.snd_ssthresh = tcp_current_ssthresh(tp);

@@ -1,7 +1,7 @@
 //! Zero-window probes, keepalives, tail loss probes, and sending on after the small-queue limit
 //! (Linux `tcp_output.c`).
 
-use super::shim::tcp_rearm_rto;
+use crate::net::ipv4::tcp_input::tcp_rearm_rto;
 use super::*;
 use crate::net::ipv4::inet_connection_sock::{tcp_rto_max, tcp_timeout_init};
 

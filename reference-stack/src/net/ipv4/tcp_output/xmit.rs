@@ -1,6 +1,6 @@
 //! Sending what is in the write queue (Linux `tcp_write_xmit()` and what it asks).
 
-use super::shim::{tcp_check_space, tcp_rearm_rto};
+use crate::net::ipv4::tcp_input::{tcp_check_space, tcp_init_cwnd, tcp_rearm_rto};
 use super::*;
 use crate::net::ipv4::inet_connection_sock::{inet_csk_reset_xmit_timer, tcp_rto_max};
 use crate::net::ipv4::tcp_cong::{tcp_in_cwnd_reduction, tcp_is_cwnd_limited};
@@ -255,7 +255,7 @@ pub(crate) fn tcp_cwnd_validate(tp: &mut TcpSock, net: &mut Net, is_cwnd_limited
 /// Linux `tcp_cwnd_application_limited()`: a window that is not used for an RTO decays.
 fn tcp_cwnd_application_limited(tp: &mut TcpSock, net: &mut Net) {
     if tp.icsk.icsk_ca_state == CaState::Open && !tp.sk.nospace {
-        let win_used = tp.snd_cwnd_used.max(shim::tcp_init_cwnd(tp));
+        let win_used = tp.snd_cwnd_used.max(tcp_init_cwnd(tp));
         if win_used < tp.snd_cwnd {
             tp.snd_ssthresh = tcp_current_ssthresh(tp);
             tp.snd_cwnd = (tp.snd_cwnd + win_used) >> 1;
