@@ -18,6 +18,7 @@ pub(crate) mod ip_output;
 pub(crate) mod ip_sockglue;
 pub mod mib;
 pub(crate) mod route;
+pub(crate) mod tcp;
 pub(crate) mod tcp_cong;
 pub(crate) mod tcp_cubic;
 pub(crate) mod tcp_input;
@@ -25,11 +26,11 @@ pub(crate) mod tcp_ipv4;
 pub(crate) mod tcp_minisocks;
 pub(crate) mod tcp_output;
 pub(crate) mod tcp_rate;
-pub(crate) mod tcp_shim;
+pub(crate) mod tcp_recovery;
 pub(crate) mod tcp_sock;
+pub(crate) mod tcp_timer;
 pub(crate) mod udp;
 
-pub(crate) use tcp_shim::{tcp, tcp_recovery, tcp_timer};
 
 use crate::lib::siphash::SipKey;
 use std::sync::Arc;
