@@ -110,6 +110,8 @@ pub(crate) struct SockCommon {
     pub(crate) bindport_lock: bool,
     /// The port was chosen by connect() (a bucket with `fastreuse` -1): connect() may share it.
     pub(crate) port_by_connect: bool,
+    /// The tuple under which it stands in `ehash` (`sk_hash`).
+    pub(crate) sk_hash: Option<crate::net::ipv4::inet_hashtables::FourTuple>,
 
     // flags (`sk_flags`)
     /// `SO_REUSEADDR`.
@@ -429,6 +431,7 @@ impl SockCommon {
             bindaddr_lock: false,
             bindport_lock: false,
             port_by_connect: false,
+            sk_hash: None,
             sk_reuse: false,
             sk_reuseport: false,
             keepopen: false,

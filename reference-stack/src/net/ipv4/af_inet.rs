@@ -82,11 +82,10 @@ pub(crate) fn inet_create(
             if net.sysctl.ip_no_pmtu_disc != 0 {
                 tp.sk.pmtudisc = IP_PMTUDISC_DONT;
             }
-            let id = socks.insert(&net.wmem, |id| {
+            socks.insert(&net.wmem, |id| {
                 tp.sk.id = id;
                 Sock::Tcp(Arc::new(tp))
-            });
-            id
+            })
         }
         _ => udp_init_sock(socks, net),
     };

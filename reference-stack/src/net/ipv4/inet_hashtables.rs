@@ -91,14 +91,21 @@ fn key_of(sock: &Sock) -> Option<FourTuple> {
 impl Socks {
     /// Enters a connection (`inet_ehash_insert`); it takes the place of what had the same tuple.
     pub(crate) fn ehash_insert(&mut self, id: SockId) {
-        if let Some(key) = self.get(id).and_then(key_of) {
-            Arc::make_mut(&mut self.tcp.ehash).insert(key, id);
+        let Some(key) = self.get(id).and_then(key_of) else { return };
+        Arc::make_mut(&mut self.tcp.ehash).insert(key, id);
+        if let Some(tp) = self.tcp_mut(id) {
+            tp.sk.sk_hash = Some(key);
         }
     }
 
     /// Takes a connection out, if it is the one that is entered; whether it was.
     pub(crate) fn ehash_remove(&mut self, id: SockId) -> bool {
-        let Some(key) = self.get(id).and_then(key_of) else { return false };
+        // A socket's addresses may have changed since it was entered.
+        let key = match self.tcp_mut(id) {
+            Some(tp) => tp.sk.sk_hash.take(),
+            None => self.get(id).and_then(key_of),
+        };
+        let Some(key) = key else { return false };
         if self.tcp.ehash.get(&key) != Some(&id) {
             return false;
         }

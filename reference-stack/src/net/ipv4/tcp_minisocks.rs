@@ -297,6 +297,7 @@ fn inet_csk_clone(tp: &mut TcpSock, req: &RequestSock, id: SockId) {
     sk.sk_mark = req.mark;
     sk.bindport_lock = false;
     sk.port_by_connect = false;
+    sk.sk_hash = None;
     sk.done = false;
     sk.nospace = false;
     sk.sk_err = None;

@@ -4,6 +4,7 @@
 use super::*;
 use crate::net::core::skbuff::{Cb, MAX_SKB_FRAGS, kfree_skb};
 use crate::net::core::sock::{RCV_SHUTDOWN, SOCK_SNDBUF_LOCK, SkbQueue, TcpState};
+use crate::net::core::stream::*;
 use crate::net::ipv4::inet_connection_sock::*;
 use crate::net::ipv4::tcp::tcp_set_state;
 use crate::net::ipv4::tcp_minisocks::tcp_time_wait;
@@ -25,8 +26,20 @@ const INET_ECN_CE: u8 = 3;
 
 /// Frees a buffer that was charged to the receive side.
 pub(crate) fn sock_rfree(tp: &mut TcpSock, net: &mut Net, skb: Skb, reason: DropReason) {
-    tp.sk.sk_rmem_alloc -= skb.truesize as i32;
+    rx_uncharge(tp, net, skb.truesize);
     kfree_skb(net, skb, reason);
+}
+
+/// Charges the receive side (`skb_set_owner_r`); the memory was scheduled before.
+pub(crate) fn rx_charge(tp: &mut TcpSock, truesize: u32) {
+    tp.sk.sk_rmem_alloc += truesize as i32;
+    sk_mem_charge(&mut tp.sk, truesize);
+}
+
+/// Gives a charge of the receive side back.
+pub(crate) fn rx_uncharge(tp: &mut TcpSock, net: &mut Net, truesize: u32) {
+    tp.sk.sk_rmem_alloc -= truesize as i32;
+    sk_mem_uncharge(&mut tp.sk, net, truesize);
 }
 
 /// `tcp_drop_reason`: a segment that does not reach a queue.
@@ -79,19 +92,13 @@ fn skb_try_coalesce(net: &Net, to: &mut Skb, from: &mut Skb) -> Option<u32> {
 }
 
 /// Merges a segment into the buffer before it, if it follows directly (`tcp_try_coalesce`).
-/// `Err`: it is to be queued on its own.
-pub(crate) fn tcp_try_coalesce(
-    sk_rmem_alloc: &mut i32,
-    net: &mut Net,
-    to: &mut Skb,
-    mut from: Skb,
-) -> Result<(), Skb> {
+/// What that adds to the charge; `Err`: it is to be queued on its own.
+pub(crate) fn tcp_try_coalesce(net: &mut Net, to: &mut Skb, mut from: Skb) -> Result<u32, Skb> {
     let (mut cb, next) = (to.tcp_cb(), from.tcp_cb());
     if next.seq != cb.end_seq {
         return Err(from);
     }
     let Some(delta) = skb_try_coalesce(net, to, &mut from) else { return Err(from) };
-    *sk_rmem_alloc += delta as i32;
     net.mib.inc(TcpExt::TCPRcvCoalesce);
     cb.end_seq = next.end_seq;
     cb.ack_seq = next.ack_seq;
@@ -102,25 +109,28 @@ pub(crate) fn tcp_try_coalesce(
     }
     to.cb = Cb::Tcp(cb);
     consume_skb(net, from);
-    Ok(())
+    Ok(delta)
 }
 
 /// Appends to the receive queue, merging if possible; the charge is the socket's.
 pub(crate) fn queue_or_merge(tp: &mut TcpSock, net: &mut Net, skb: Skb, charged: bool) {
-    let TcpSock { sk, .. } = tp;
-    let truesize = skb.truesize as i32;
-    let rest = match sk.sk_receive_queue.back_mut() {
-        Some(tail) => tcp_try_coalesce(&mut sk.sk_rmem_alloc, net, tail, skb),
+    let truesize = skb.truesize;
+    let rest = match tp.sk.sk_receive_queue.back_mut() {
+        Some(tail) => tcp_try_coalesce(net, tail, skb),
         None => Err(skb),
     };
     match rest {
-        // An out-of-order segment was charged when it came; merging charged it again, less.
-        Ok(()) if charged => sk.sk_rmem_alloc -= truesize,
-        Ok(()) => {}
+        Ok(delta) => {
+            rx_charge(tp, delta);
+            // An out-of-order segment was charged when it came.
+            if charged {
+                rx_uncharge(tp, net, truesize);
+            }
+        }
         Err(skb) => {
-            sk.sk_receive_queue.push_back(skb);
+            tp.sk.sk_receive_queue.push_back(skb);
             if !charged {
-                sk.sk_rmem_alloc += truesize;
+                rx_charge(tp, truesize);
             }
         }
     }
@@ -215,10 +225,11 @@ pub(crate) fn tcp_data_queue(tp: &mut TcpSock, net: &mut Net, mut skb: Skb) {
 
 fn queue_and_out(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
     let fin = skb.tcp_cb().tcp_flags & TCPHDR_FIN != 0;
+    let truesize = skb.truesize;
     // An empty queue always takes one, so that a reader can make progress.
-    if (!tp.sk.sk_receive_queue.is_empty() || net.profile.ack_nomem)
-        && !tcp_try_rmem_schedule(tp, net)
-    {
+    if tp.sk.sk_receive_queue.is_empty() && !net.profile.ack_nomem {
+        sk_forced_mem_schedule(&mut tp.sk, net, truesize);
+    } else if !tcp_try_rmem_schedule(tp, net, truesize) {
         if net.profile.ack_nomem {
             tp.icsk.icsk_ack.pending |= ICSK_ACK_NOMEM | ICSK_ACK_NOW;
             inet_csk_schedule_ack(tp, net);
@@ -228,6 +239,7 @@ fn queue_and_out(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
             net.mib.inc(TcpExt::TCPRcvQDrop);
             return tcp_drop_reason(tp, net, skb, DropReason::ProtoMem);
         }
+        sk_forced_mem_schedule(&mut tp.sk, net, truesize);
     }
     let charge = RcvCharge::of(&skb);
     tcp_queue_rcv(tp, net, skb);
@@ -341,25 +353,19 @@ fn tcp_new_space(tp: &mut TcpSock, net: &mut Net) {
         tp.snd_cwnd_stamp = net.jiffies();
     }
     // sk_stream_write_space(): a third of the buffer has to be free.
-    if sk_stream_is_writeable(tp) {
+    let notsent = tp.write_seq.since(tp.snd_nxt);
+    if sk_stream_is_writeable(&tp.sk, notsent, tcp_notsent_lowat(tp, net)) {
         tp.sk.nospace = false;
         net.wake_up(tp.sk.id);
     }
 }
 
-/// `sk_stream_is_writeable`: free space is at least half of what is queued, and the unsent part
-/// is below TCP_NOTSENT_LOWAT.
-pub(crate) fn sk_stream_is_writeable(tp: &TcpSock) -> bool {
-    let free = tp.sk.sk_sndbuf.saturating_sub(tp.sk.sk_wmem_queued);
-    free >= tp.sk.sk_wmem_queued >> 1 && tcp_stream_memory_free(tp)
-}
-
-/// `tcp_stream_memory_free` for a waker: half of the allowed unsent bytes.
-fn tcp_stream_memory_free(tp: &TcpSock) -> bool {
-    let notsent = tp.write_seq.since(tp.snd_nxt);
-    tp.notsent_lowat == 0
-        || tp.notsent_lowat == u32::MAX
-        || u64::from(notsent) << 1 < u64::from(tp.notsent_lowat)
+/// `tcp_notsent_lowat`: the socket's, else the sysctl's; bytes.
+fn tcp_notsent_lowat(tp: &TcpSock, net: &Net) -> u32 {
+    match tp.notsent_lowat {
+        0 => net.sysctl.tcp_notsent_lowat.clamp(0, i64::from(u32::MAX)) as u32,
+        lowat => lowat,
+    }
 }
 
 /// Sent or acknowledged data may have made room for a writer that waits (`tcp_check_space`).

@@ -232,7 +232,8 @@ pub(crate) fn tcp_rcv_established(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
         && seg.seq == tp.rcv_nxt
         && !seg.ack_seq.after(tp.snd_nxt)
         && fast_path_timestamp(tp, &skb)
-        && tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf;
+        // Memory that has to be asked for is asked for on the slow path.
+        && (seg.len == 0 || skb.truesize as i32 <= tp.sk.sk_forward_alloc);
     if !predicted {
         return tcp_rcv_slow_path(tp, net, skb, seg);
     }
@@ -366,16 +367,14 @@ pub(crate) fn tcp_validate_incoming(
 ) -> Option<Skb> {
     let (saw_tstamp, sack) = tcp_fast_parse_options(tp, net, tcp_options(&skb));
     seg.sack = sack;
-    if saw_tstamp && tp.rx_opt.saw_tstamp && tcp_paws_discard(tp, net, seg) {
-        if !seg.th.rst() {
-            net.mib.inc(TcpExt::PAWSEstab);
-            if !tcp_oow_rate_limited(net, seg, TcpExt::TCPACKSkippedPAWS, &mut tp.last_oow_ack_time) {
-                tcp_send_dupack(tp, net, seg);
-            }
-            kfree_skb(net, skb, DropReason::TcpRfc7323Paws);
-            return None;
+    // A reset is judged by its sequence number alone.
+    if saw_tstamp && !seg.th.rst() && tcp_paws_discard(tp, net, seg) {
+        net.mib.inc(TcpExt::PAWSEstab);
+        if !tcp_oow_rate_limited(net, seg, TcpExt::TCPACKSkippedPAWS, &mut tp.last_oow_ack_time) {
+            tcp_send_dupack(tp, net, seg);
         }
-        // A reset is judged by its sequence number alone.
+        kfree_skb(net, skb, DropReason::TcpRfc7323Paws);
+        return None;
     }
     if !tcp_sequence(tp, net, seg.seq, seg.end_seq) {
         if !seg.th.rst() {

@@ -5,8 +5,11 @@
 use super::*;
 use crate::net::core::skbuff::Cb;
 use crate::net::core::sock::SkbQueue;
+use crate::net::core::stream::{
+    sk_forced_mem_schedule, sk_rmem_schedule, tcp_under_memory_pressure,
+};
 use crate::net::ipv4::inet_connection_sock::*;
-use crate::net::ipv4::tcp_output::tcp_send_ack;
+use crate::net::ipv4::tcp_output::{tcp_adjust_rcv_ssthresh, tcp_send_ack};
 use crate::time::HrtimerId;
 use hw_model::Frag;
 
@@ -171,8 +174,19 @@ pub(crate) fn tcp_ofo_queue(tp: &mut TcpSock, net: &mut Net) {
 }
 
 /// Whether one more segment may be kept (`tcp_try_rmem_schedule`); memory is made if it is short.
-pub(crate) fn tcp_try_rmem_schedule(tp: &mut TcpSock, net: &mut Net) -> bool {
-    tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf || tcp_prune_queue(tp, net)
+pub(crate) fn tcp_try_rmem_schedule(tp: &mut TcpSock, net: &mut Net, size: u32) -> bool {
+    if tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf && sk_rmem_schedule(&mut tp.sk, net, size) {
+        return true;
+    }
+    if !tcp_prune_queue(tp, net) {
+        return false;
+    }
+    while !sk_rmem_schedule(&mut tp.sk, net, size) {
+        if !tcp_prune_ofo_queue(tp, net) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Takes a segment that lies beyond RCV.NXT (`tcp_data_queue_ofo`).
@@ -180,7 +194,7 @@ pub(crate) fn tcp_data_queue_ofo(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
     let charge = RcvCharge::of(&skb);
     let cb = skb.tcp_cb();
     tcp_ecn_check_ce(tp, net, cb.ip_dsfield);
-    if !tcp_try_rmem_schedule(tp, net) {
+    if !tcp_try_rmem_schedule(tp, net, charge.truesize) {
         net.mib.inc(TcpExt::TCPOFODrop);
         net.wake_up(tp.sk.id);
         return tcp_drop_reason(tp, net, skb, DropReason::ProtoMem);
@@ -205,7 +219,7 @@ pub(crate) fn tcp_data_queue_ofo(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
             if tp.is_sack() {
                 tcp_grow_window(tp, net, &charge);
             }
-            tp.sk.sk_rmem_alloc += charge.truesize as i32;
+            rx_charge(tp, charge.truesize);
             return;
         }
         _ => {}
@@ -240,12 +254,12 @@ fn ofo_insert(tp: &mut TcpSock, net: &mut Net, skb: Skb) -> Inserted {
         && let Some(prev) = queue.get(at - 1).map(|s| s.tcp_cb())
     {
         if !cb.seq.before(prev.end_seq) {
-            let TcpSock { sk, out_of_order_queue, .. } = tp;
-            if let Some(to) = out_of_order_queue.get_mut(at - 1) {
+            if let Some(to) = tp.out_of_order_queue.get_mut(at - 1) {
                 let segs = to.gso_segs.max(1).saturating_add(skb.gso_segs.max(1));
-                match tcp_try_coalesce(&mut sk.sk_rmem_alloc, net, to, skb) {
-                    Ok(()) => {
+                match tcp_try_coalesce(net, to, skb) {
+                    Ok(delta) => {
                         to.gso_segs = segs;
+                        rx_charge(tp, delta);
                         return Inserted::Merged;
                     }
                     Err(back) => skb = back,
@@ -303,7 +317,7 @@ fn tcp_prune_ofo_queue(tp: &mut TcpSock, net: &mut Net) -> bool {
         tp.sk.sk_drops = tp.sk.sk_drops.wrapping_add(1);
         sock_rfree(tp, net, skb, DropReason::TcpOfoQueuePrune);
         if goal <= 0 {
-            if tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf {
+            if tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf && !tcp_under_memory_pressure(net) {
                 break;
             }
             goal = step;
@@ -321,6 +335,8 @@ fn tcp_prune_queue(tp: &mut TcpSock, net: &mut Net) -> bool {
     net.mib.inc(TcpExt::PruneCalled);
     if tp.sk.sk_rmem_alloc >= tp.sk.sk_rcvbuf {
         tcp_clamp_window(tp, net);
+    } else if tcp_under_memory_pressure(net) {
+        tcp_adjust_rcv_ssthresh(tp, net);
     }
     if tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf {
         return true;
@@ -387,7 +403,7 @@ fn collapse_run(
     let mut cb = first.tcp_cb();
     let mut parts: std::collections::VecDeque<Frag> = run.iter().flat_map(|s| s.frags.clone()).collect();
     let flags = run.iter().fold(0, |f, s| f | s.tcp_cb().tcp_flags);
-    tp.sk.sk_rmem_alloc -= before as i32;
+    rx_uncharge(tp, net, before);
     for skb in run {
         net.mib.inc(TcpExt::TCPRcvCollapsed);
         kfree_skb(net, skb, DropReason::Consumed);
@@ -409,7 +425,8 @@ fn collapse_run(
         cb.end_seq = cb.seq + skb.data_len;
         skb.cb = Cb::Tcp(cb);
         skb.truesize = collapsed_truesize(net, skb.data_len);
-        tp.sk.sk_rmem_alloc += skb.truesize as i32;
+        sk_forced_mem_schedule(&mut tp.sk, net, skb.truesize);
+        rx_charge(tp, skb.truesize);
         cb.seq = cb.end_seq;
         queue(tp).push_back(skb);
     }

@@ -112,7 +112,7 @@ pub(crate) fn tcp_parse_options(
             }
             (TCPOPT_SACK, _)
                 if opsize >= TCPOLEN_SACK_BASE + TCPOLEN_SACK_PERBLOCK
-                    && (opsize - TCPOLEN_SACK_BASE) % TCPOLEN_SACK_PERBLOCK == 0
+                    && (opsize - TCPOLEN_SACK_BASE).is_multiple_of(TCPOLEN_SACK_PERBLOCK)
                     && opt_rx.sack_ok != 0 =>
             {
                 sack = SackBlocks::parse(value);

@@ -7,6 +7,7 @@ use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use crate::net::core::skbuff::Skb;
 use crate::net::core::sock::{SOCK_MIN_RCVBUF, SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK};
+use crate::net::core::stream::tcp_under_memory_pressure;
 use crate::net::ipv4::inet_connection_sock::*;
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_sock::*;
@@ -167,6 +168,9 @@ pub(crate) fn tcp_grow_window(tp: &mut TcpSock, net: &Net, skb: &RcvCharge) {
     if room <= 0 {
         return;
     }
+    if tcp_under_memory_pressure(net) {
+        return tcp_adjust_rcv_ssthresh(tp, net);
+    }
     let fits = i64::from(tcp_win_from_space(tp, net, skb.truesize as i32)) <= i64::from(skb.len);
     let incr = if fits { 2 * u32::from(tp.advmss) } else { __tcp_grow_window(tp, net, skb) };
     if incr == 0 {
@@ -209,6 +213,7 @@ pub(crate) fn tcp_clamp_window(tp: &mut TcpSock, net: &Net) {
     let rmem2 = net.sysctl.tcp_rmem[2];
     if tp.sk.sk_rcvbuf < rmem2
         && tp.sk.sk_userlocks & SOCK_RCVBUF_LOCK == 0
+        && !tcp_under_memory_pressure(net)
         && net.tcp_mem_allocated < net.sysctl.tcp_mem[0]
     {
         tp.sk.sk_rcvbuf = tp.sk.sk_rmem_alloc.min(rmem2);
@@ -342,12 +347,11 @@ fn tcp_rcvbuf_grow(tp: &mut TcpSock, net: &Net, newval: u32) {
     let oldval = u64::from(oldval.max(1));
     // The quotient is floored before it is doubled, except in 7.2.
     rcvwin += if net.profile.drs_doubles_first {
-        (rcvwin * extra << 1) / oldval
+        ((rcvwin * extra) << 1) / oldval
     } else {
         (rcvwin * extra / oldval) << 1
     };
-    if let (Some(first), Some(last)) = (tp.out_of_order_queue.front(), tp.out_of_order_queue.back()) {
-        let _ = first;
+    if let Some(last) = tp.out_of_order_queue.back() {
         rcvwin += u64::from(last.tcp_cb().end_seq.since(tp.rcv_nxt));
     }
     let win = rcvwin.min(i32::MAX as u64) as i32;
