@@ -32,6 +32,9 @@ mod drivers;
 
 pub use errno::Errno;
 pub use hw_model::Nanos;
-pub use kernel::{BootConfig, FrameIn, FrameOut, Kernel, NicConfig, NicKind, Port};
+pub use kernel::{
+    AdminError, BootConfig, Completion, EventLog, FrameIn, FrameOut, Kernel, NicConfig, NicKind, Port,
+    RouteSpec, RouteVerb,
+};
 pub use profile::{Profile, Version};
 pub use syscalls::{Call, Ret, TaskId};

@@ -1,5 +1,7 @@
-//! Linux's `fs/`.
+//! Linux's `fs/`: open files and the tables of descriptors.
 
-/// The file tables.
-#[derive(Clone, Debug, Default)]
-pub struct Fs {}
+pub(crate) mod file;
+pub(crate) mod read_write;
+pub(crate) mod select;
+
+pub(crate) use file::{File, FileId, FileKind, Fs};

@@ -1,5 +1,9 @@
 //! The system call table: typed calls in, typed results or an errno out.
 
+mod calls;
+
+pub(crate) use calls::{Blocked, Outcome, resume, start};
+
 use crate::errno::Errno;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -193,3 +197,32 @@ impl Ret {
 
 /// A finished call's result.
 pub type SysResult = Result<Ret, Errno>;
+
+impl Call {
+    /// The system call's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Socket { .. } => "socket",
+            Self::Bind { .. } => "bind",
+            Self::Listen { .. } => "listen",
+            Self::Connect { .. } => "connect",
+            Self::Accept4 { .. } => "accept4",
+            Self::Read { .. } => "read",
+            Self::Write { .. } => "write",
+            Self::Sendto { .. } => "sendto",
+            Self::Sendmsg { .. } => "sendmsg",
+            Self::Recvfrom { .. } => "recvfrom",
+            Self::Recvmsg { .. } => "recvmsg",
+            Self::Close { .. } => "close",
+            Self::Shutdown { .. } => "shutdown",
+            Self::Setsockopt { .. } => "setsockopt",
+            Self::Getsockopt { .. } => "getsockopt",
+            Self::Getsockname { .. } => "getsockname",
+            Self::Getpeername { .. } => "getpeername",
+            Self::Poll { .. } => "poll",
+            Self::Fcntl { .. } => "fcntl",
+            Self::Ioctl { .. } => "ioctl",
+            Self::Dup { .. } => "dup",
+        }
+    }
+}

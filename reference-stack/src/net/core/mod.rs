@@ -5,5 +5,6 @@ pub(crate) mod gso;
 pub mod neighbour;
 pub(crate) mod skbuff;
 pub mod sock;
+pub(crate) mod sockopt;
 pub(crate) mod stream;
 pub mod sysctl;

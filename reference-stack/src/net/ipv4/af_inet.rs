@@ -510,3 +510,12 @@ pub(crate) fn inet_ioctl(
         _ => Err(Errno::EINVAL),
     }
 }
+
+/// poll(2)'s mask (`inet_stream_ops.poll`, `udp_poll`).
+pub(crate) fn inet_poll(socks: &mut Socks, net: &mut Net, sock: &Socket) -> i16 {
+    match socks.get(sock.sk) {
+        Some(Sock::Tcp(_)) => socks.tcp_mut(sock.sk).map_or(0, |tp| super::tcp::tcp_poll(tp, net)),
+        Some(Sock::Udp(up)) => super::udp::udp_poll(up, net),
+        _ => 0,
+    }
+}

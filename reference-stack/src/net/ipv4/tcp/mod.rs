@@ -14,7 +14,8 @@ mod sendmsg;
 mod sockopt;
 
 pub(crate) use close::*;
-pub(crate) use info::TcpInfo;
+pub use info::TcpInfo;
+pub(crate) use info::tcp_get_info;
 pub(crate) use recvmsg::*;
 pub(crate) use sendmsg::*;
 pub(crate) use sockopt::*;

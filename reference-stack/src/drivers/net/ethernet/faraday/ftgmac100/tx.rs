@@ -1,0 +1,139 @@
+//! Transmission: skb to descriptors, and back when the frame is on the wire.
+
+use super::regs::*;
+use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_QUEUE_ENTRIES, TxSlot};
+use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, Skb, skb_free};
+use crate::net::ethernet::{ETH_P_IP, ETH_ZLEN};
+use crate::uapi::{IPPROTO_TCP, IPPROTO_UDP};
+use hw_model::{DmaAddr, Frag, Reg};
+use reference_stack_macros::traced;
+use std::sync::Arc;
+
+/// Free descriptors under which the queue stops.
+const TX_THRESHOLD: usize = MAX_SKB_FRAGS + 1;
+
+const _: () = assert!(TX_THRESHOLD < TX_QUEUE_ENTRIES);
+
+impl Ftgmac100 {
+    /// `ftgmac100_tx_buf_avail`: free descriptors; one always stays free.
+    fn tx_buf_avail(&self) -> usize {
+        (self.tx_clean_pointer + TX_QUEUE_ENTRIES - self.tx_pointer - 1) % TX_QUEUE_ENTRIES
+    }
+
+    /// `ftgmac100_tx_buf_cleanable`: whether a frame is outstanding.
+    pub(super) fn tx_buf_cleanable(&self) -> bool {
+        self.tx_pointer != self.tx_clean_pointer
+    }
+
+    /// Whether the queue is to stop, for want of descriptors.
+    pub(super) fn tx_queue_full(&self) -> bool {
+        self.tx_buf_avail() < TX_THRESHOLD
+    }
+}
+
+/// Puts a frame into the ring and rings the doorbell. The caller stops the queue when
+/// [`Ftgmac100::tx_queue_full`] says so afterwards.
+pub(super) fn xmit(p: &mut Ftgmac100, io: &mut DriverIo<'_>, mut skb: Skb) {
+    pad_to(&mut skb, ETH_ZLEN);
+    let pieces = skb.frags.len() + 1;
+    if skb.len() > RX_BUF_SIZE as usize || pieces > p.tx_buf_avail() || !p.running {
+        io.stats.tx_dropped += 1;
+        skb_free(io.skbs, io.wmem, skb, DropReason::FullRing);
+        return;
+    }
+    let flags = prep_tx_csum(&skb) | vlan_flags(&skb);
+    let head = dma_map_single(io, &skb);
+    let first = p.tx_pointer;
+    let mut pointer = next(first);
+    for (i, frag) in skb.frags.iter().enumerate() {
+        let map = io.hw.mem.map(frag.clone());
+        let last = i + 2 == pieces;
+        p.tx_slots[pointer] = TxSlot { map: Some(map), last };
+        let ctl = TXDES0_OWN | if last { TXDES0_LTS } else { 0 };
+        write_descriptor(p, io, pointer, 0, map, frag.len, ctl);
+        pointer = next(pointer);
+    }
+    p.tx_slots[first] = TxSlot { map: Some(head), last: pieces == 1 };
+    // The first descriptor is given to the hardware last, so that it never sees half a frame.
+    let ctl = TXDES0_OWN | TXDES0_FTS | if pieces == 1 { TXDES0_LTS } else { 0 };
+    write_descriptor(p, io, first, flags, head, skb.headlen() as u32, ctl);
+    p.tx_pointer = pointer;
+    p.tx_skbs.push_back(skb);
+    io.write(p.mac, Reg::NPTXPD, 1);
+}
+
+fn next(pointer: usize) -> usize {
+    (pointer + 1) % TX_QUEUE_ENTRIES
+}
+
+/// Maps the linear part for the device. The headers are copied, because the head belongs to
+/// the skb and not to a page that could be shared.
+#[traced]
+fn dma_map_single(io: &mut DriverIo<'_>, skb: &Skb) -> DmaAddr {
+    io.hw.mem.map(Frag::new(Arc::new(skb.linear().to_vec())))
+}
+
+fn write_descriptor(
+    p: &Ftgmac100,
+    io: &mut DriverIo<'_>,
+    index: usize,
+    flags: u32,
+    map: DmaAddr,
+    len: u32,
+    ctl: u32,
+) {
+    let end = if index + 1 == TX_QUEUE_ENTRIES { TXDES0_EDOTR } else { 0 };
+    io.set_desc(p.txdes, index, 3, map.0);
+    io.set_desc(p.txdes, index, 1, flags);
+    io.set_desc(p.txdes, index, 0, (len & TXDES0_SIZE) | ctl | end);
+}
+
+/// `skb_put_padto`: a frame is at least 60 bytes long.
+fn pad_to(skb: &mut Skb, len: usize) {
+    let missing = len.saturating_sub(skb.len());
+    if missing > 0 && skb.put(missing).is_none() {
+        skb.add_frag(Frag::new(Arc::new(vec![0; missing])));
+    }
+}
+
+/// `ftgmac100_prep_tx_csum`: the hardware fills IPv4's TCP and UDP checksums. Whatever else was
+/// left to the device has been summed in validate_xmit_skb() already.
+fn prep_tx_csum(skb: &Skb) -> u32 {
+    if !matches!(skb.ip_summed, IpSummed::Partial { .. }) || skb.protocol != ETH_P_IP {
+        return 0;
+    }
+    match skb.head_at(skb.network_header).get(9) {
+        Some(&IPPROTO_TCP) => TXDES1_IP_CHKSUM | TXDES1_TCP_CHKSUM,
+        Some(&IPPROTO_UDP) => TXDES1_IP_CHKSUM | TXDES1_UDP_CHKSUM,
+        _ => 0,
+    }
+}
+
+fn vlan_flags(skb: &Skb) -> u32 {
+    skb.vlan_tci.map_or(0, |tci| TXDES1_INS_VLANTAG | u32::from(tci))
+}
+
+/// `ftgmac100_tx_complete`: takes back what the hardware has sent. How many frames ended.
+pub(super) fn ftgmac100_tx_complete(p: &mut Ftgmac100, io: &mut DriverIo<'_>) -> usize {
+    let mut frames = 0;
+    while p.tx_buf_cleanable() {
+        let i = p.tx_clean_pointer;
+        if io.desc(p.txdes, i, 0) & TXDES0_OWN != 0 {
+            break;
+        }
+        let slot = std::mem::take(&mut p.tx_slots[i]);
+        if let Some(map) = slot.map {
+            io.hw.mem.unmap(map);
+        }
+        p.tx_clean_pointer = next(i);
+        if slot.last
+            && let Some(skb) = p.tx_skbs.pop_front()
+        {
+            io.stats.tx_packets += 1;
+            io.stats.tx_bytes += skb.len() as u64;
+            frames += 1;
+            skb_free(io.skbs, io.wmem, skb, DropReason::Consumed);
+        }
+    }
+    frames
+}

@@ -1,0 +1,184 @@
+//! The machine's motion: frames in, time forward, softirqs until nothing is left to do.
+
+use super::{FrameIn, FrameOut, Kernel, Port};
+use crate::Nanos;
+use crate::net::core::dev::{self, PacketType};
+use crate::net::core::neighbour::neigh_timer_handler;
+use crate::net::core::skbuff::{DropReason, Skb, kfree_skb};
+use crate::net::core::sock::SockId;
+use crate::net::ipv4::icmp::{IcmpErr, icmp_rcv};
+use crate::net::ipv4::inet_timewait_sock::tw_timer_handler;
+use crate::net::ipv4::ip_input::{IpRcv, ip_rcv};
+use crate::net::ipv4::{arp, inet_csk_listen, ip_fragment, tcp_ipv4, tcp_output, tcp_timer, udp};
+use crate::time::{HrtimerId, TimerId};
+use crate::uapi::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
+
+impl Kernel {
+    /// Virtual time since boot, ns.
+    pub fn now(&self) -> Nanos {
+        self.net.time.now()
+    }
+
+    /// A frame reaches a port from outside, now. An unknown port loses it.
+    pub fn frame_in(&mut self, port: Port, frame: FrameIn) {
+        self.net.log.frame_in(port, self.net.time.now(), &frame.bytes);
+        dev::frame_in(&mut self.net, port, frame);
+        self.run_softirqs();
+    }
+
+    /// Takes the frames that left since the last call, in order.
+    pub fn frames_out(&mut self) -> Vec<FrameOut> {
+        let frames = dev::frames_out(&mut self.net);
+        for frame in &frames {
+            self.net.log.frame_out(frame);
+        }
+        frames
+    }
+
+    /// When the machine has something to do next without being asked, if ever.
+    pub fn next_event(&self) -> Option<Nanos> {
+        let hardware = dev::next_event(&self.net);
+        [self.net.time.next_event(), hardware]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.net.time.now()))
+    }
+
+    /// Lets time go on to `to`: every event up to and at that time happens, each at its own
+    /// time. A time in the past does nothing.
+    pub fn advance(&mut self, to: Nanos) {
+        while let Some(at) = self.next_event().filter(|&at| at <= to) {
+            self.net.time.set_now(at);
+            dev::advance(&mut self.net);
+            self.run_softirqs();
+            self.run_hrtimers();
+            self.run_timers();
+        }
+        self.net.time.set_now(to);
+    }
+
+    /// Runs what interrupts and calls left behind (`do_softirq`): transmit completion, receive
+    /// polls, small-queue work, and the waiters that all this woke.
+    pub(crate) fn run_softirqs(&mut self) {
+        let mut received = Vec::new();
+        loop {
+            let progress = dev::net_rx_action(&mut self.net, &mut received);
+            for skb in received.drain(..) {
+                self.netif_receive(skb);
+            }
+            let tsq = std::mem::take(&mut self.net.wmem.tsq);
+            for &sk in &tsq {
+                self.small_queue_work(sk);
+            }
+            let woken = std::mem::take(&mut self.net.wake);
+            if !woken.is_empty() {
+                self.wake_waiters(&woken);
+            }
+            if !progress && tsq.is_empty() && woken.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// A socket's packets left the host, so that it may send again (`tcp_tasklet_func`,
+    /// `sock_wfree`).
+    fn small_queue_work(&mut self, sk: SockId) {
+        match self.socks.tcp_mut(sk) {
+            Some(tp) => tcp_output::tcp_tsq_handler(tp, &mut self.net),
+            None => self.net.wake_up(sk),
+        }
+    }
+
+    /// Hands a packet to its protocol (`deliver_skb` to the registered `packet_type`).
+    fn netif_receive(&mut self, skb: Skb) {
+        match dev::packet_type(&skb) {
+            Some(PacketType::Ip) => match ip_rcv(&mut self.net, skb) {
+                IpRcv::Local { proto, skb } => self.local_deliver(proto, skb),
+                IpRcv::Done => {}
+            },
+            Some(PacketType::Arp) => arp::arp_rcv(&mut self.net, skb),
+            None => kfree_skb(&mut self.net, skb, DropReason::UnhandledProto),
+        }
+        self.local_errors();
+    }
+
+    fn local_deliver(&mut self, proto: u8, skb: Skb) {
+        match proto {
+            IPPROTO_TCP => tcp_ipv4::tcp_v4_rcv(&mut self.socks, &mut self.net, skb),
+            IPPROTO_UDP => udp::udp_rcv(&mut self.socks, &mut self.net, skb),
+            IPPROTO_ICMP => {
+                if let Some(err) = icmp_rcv(&mut self.net, skb) {
+                    self.icmp_error(&err);
+                }
+            }
+            _ => kfree_skb(&mut self.net, skb, DropReason::IpNoProto),
+        }
+    }
+
+    /// Errors that this host reported to itself (a neighbour that does not answer).
+    fn local_errors(&mut self) {
+        for err in std::mem::take(&mut self.net.ip.local_errors) {
+            self.icmp_error(&err);
+        }
+    }
+
+    /// Tells the transport whose packet an ICMP error quotes (`icmp_socket_deliver`).
+    fn icmp_error(&mut self, err: &IcmpErr) {
+        match err.proto {
+            IPPROTO_TCP => tcp_ipv4::tcp_v4_err(&mut self.socks, &mut self.net, err),
+            IPPROTO_UDP => udp::udp_err(&mut self.socks, &mut self.net, err),
+            _ => {}
+        }
+    }
+
+    /// `run_timer_softirq`.
+    fn run_timers(&mut self) {
+        while let Some(id) = {
+            let now = self.net.time.jiffies();
+            self.net.time.timers.pop_due(now)
+        } {
+            self.timer(id);
+            self.local_errors();
+            self.run_softirqs();
+        }
+    }
+
+    fn timer(&mut self, id: TimerId) {
+        let Self { socks, net, .. } = self;
+        match id {
+            TimerId::Retransmit(sk) => tcp_timer::tcp_write_timer(socks, net, sk),
+            TimerId::Delack(sk) => tcp_timer::tcp_delack_timer(socks, net, sk),
+            TimerId::Keepalive(sk) => tcp_timer::tcp_keepalive_timer(socks, net, sk),
+            TimerId::Reqsk(sk) => inet_csk_listen::reqsk_timer_handler(socks, net, sk),
+            TimerId::Timewait(sk) => tw_timer_handler(socks, net, sk),
+            TimerId::Neigh(neigh) => neigh_timer_handler(net, neigh),
+            TimerId::Frag(queue) => ip_fragment::ip_expire(net, queue),
+            TimerId::Watchdog(dev) => dev::dev_watchdog(net, dev),
+            TimerId::Phy(dev) => dev::phy_state_machine(net, dev),
+            TimerId::Task(task) => self.task_timeout(task),
+        }
+    }
+
+    /// `hrtimer_interrupt`.
+    fn run_hrtimers(&mut self) {
+        while let Some(id) = {
+            let now = self.net.time.now();
+            self.net.time.hrtimers.pop_due(now)
+        } {
+            let Self { socks, net, .. } = self;
+            match id {
+                HrtimerId::Pacing(sk) => {
+                    if let Some(tp) = socks.tcp_mut(sk) {
+                        tcp_output::tcp_pace_kick(tp, net);
+                    }
+                }
+                HrtimerId::CompressedAck(sk) => {
+                    tcp_timer::tcp_compressed_ack_kick(socks, net, sk);
+                }
+                HrtimerId::Task(task) => self.task_timeout(task),
+            }
+            self.run_softirqs();
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Tasks: who makes calls, and the calls that wait.
+
+use super::Kernel;
+use crate::Nanos;
+use crate::fs::FileKind;
+use crate::fs::file::FilesId;
+use crate::net::core::sock::SockId;
+use crate::net::ipv4::af_inet;
+use crate::syscalls::{self, Blocked, Call, Outcome, SysResult, TaskId};
+use crate::time::{HrtimerId, TimerId};
+
+#[derive(Clone, Debug)]
+struct Task {
+    files: FilesId,
+    blocked: Option<Blocked>,
+}
+
+/// The tasks of a machine and the calls that finished since they were last asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks {
+    list: Vec<Option<Task>>,
+    finished: Vec<Completion>,
+}
+
+/// A call that had waited and is finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Whose call.
+    pub task: TaskId,
+    /// When it returned.
+    pub at: Nanos,
+    /// What it returned.
+    pub result: SysResult,
+}
+
+impl Kernel {
+    /// A new task with descriptors 0, 1 and 2 open on nothing.
+    pub fn task_new(&mut self) -> TaskId {
+        let files = self.fs.new_table();
+        self.add_task(files)
+    }
+
+    /// A thread of `task`: it shares the descriptors.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    pub fn task_thread(&mut self, task: TaskId) -> TaskId {
+        let files = self.files_of(task).expect("a task that exists");
+        let files = self.fs.share_table(files);
+        self.add_task(files)
+    }
+
+    /// A child of `task` by fork(2): it has a copy of the descriptors.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    pub fn task_fork(&mut self, task: TaskId) -> TaskId {
+        let files = self.files_of(task).expect("a task that exists");
+        let files = self.fs.copy_table(files);
+        self.add_task(files)
+    }
+
+    fn add_task(&mut self, files: FilesId) -> TaskId {
+        self.tasks.list.push(Some(Task { files, blocked: None }));
+        TaskId(self.tasks.list.len() as u32 - 1)
+    }
+
+    pub(super) fn files_of(&self, task: TaskId) -> Option<FilesId> {
+        self.task(task).map(|t| t.files)
+    }
+
+    fn task(&self, task: TaskId) -> Option<&Task> {
+        self.tasks.list.get(task.0 as usize)?.as_ref()
+    }
+
+    /// Whether the task waits in a call.
+    pub fn is_blocked(&self, task: TaskId) -> bool {
+        self.task(task).is_some_and(|t| t.blocked.is_some())
+    }
+
+    /// Makes a system call. `None`: it waits, and its result comes by [`Kernel::completed`].
+    ///
+    /// # Panics
+    /// If there is no such task, or it waits in a call already: both are the caller's mistake.
+    pub fn syscall(&mut self, task: TaskId, call: Call) -> Option<SysResult> {
+        let files = self.files_of(task).expect("a task that exists");
+        assert!(!self.is_blocked(task), "a waiting task makes no calls");
+        self.net.log.call(task, &call);
+        let result = match syscalls::start(self, task, files, call) {
+            Outcome::Done(result) => Some(result),
+            Outcome::Wait(blocked) => {
+                self.set_blocked(task, Some(blocked));
+                None
+            }
+        };
+        if let Some(result) = &result {
+            let now = self.net.time.now();
+            self.net.log.result(task, now, result);
+        }
+        self.run_softirqs();
+        result
+    }
+
+    /// Takes the results of calls that had waited, in order of their return.
+    pub fn completed(&mut self) -> Vec<Completion> {
+        std::mem::take(&mut self.tasks.finished)
+    }
+
+    /// Ends a task's wait as a signal does: the call returns what it has, or EINTR.
+    pub fn interrupt(&mut self, task: TaskId) {
+        if let Some(blocked) = self.take_blocked(task) {
+            let result = blocked.interrupted();
+            self.finish(task, &blocked, result);
+        }
+    }
+
+    /// Ends a task: a waiting call is given up, and what only it held open is closed.
+    pub fn task_exit(&mut self, task: TaskId) {
+        if let Some(blocked) = self.take_blocked(task) {
+            self.release_call(task, &blocked);
+        }
+        let Some(entry) = self.tasks.list.get_mut(task.0 as usize).and_then(Option::take) else {
+            return;
+        };
+        for file in self.fs.drop_table(entry.files) {
+            if let Some(FileKind::Socket(mut sock)) = self.fs.fput(file).map(|f| f.kind) {
+                // An error of release() reaches nobody, as in Linux's exit.
+                let _ = af_inet::inet_release(&mut self.socks, &mut self.net, &mut sock);
+            }
+        }
+        self.run_softirqs();
+    }
+
+    /// Tries the waiting calls again whose sockets were woken. True if one of them moved.
+    pub(super) fn wake_waiters(&mut self, woken: &[SockId]) {
+        for i in 0..self.tasks.list.len() {
+            let task = TaskId(i as u32);
+            let Some(Task { files, blocked: Some(blocked) }) = self.task(task) else { continue };
+            let waits_for = blocked.sockets(self, *files);
+            if waits_for.iter().any(|sk| woken.contains(sk)) {
+                self.resume_task(task, false);
+            }
+        }
+    }
+
+    /// A task's time-out fired: its call returns.
+    pub(super) fn task_timeout(&mut self, task: TaskId) {
+        self.resume_task(task, true);
+    }
+
+    fn resume_task(&mut self, task: TaskId, timed_out: bool) {
+        let Some(files) = self.files_of(task) else { return };
+        let Some(blocked) = self.take_blocked(task) else { return };
+        let held = blocked.clone();
+        match syscalls::resume(self, files, blocked, timed_out) {
+            Outcome::Done(result) => self.finish(task, &held, result),
+            Outcome::Wait(blocked) => self.set_blocked(task, Some(blocked)),
+        }
+    }
+
+    fn finish(&mut self, task: TaskId, call: &Blocked, result: SysResult) {
+        self.release_call(task, call);
+        let at = self.net.time.now();
+        self.net.log.result(task, at, &result);
+        self.tasks.finished.push(Completion { task, at, result });
+    }
+
+    /// Gives back what a waiting call held: its time-outs and its file.
+    fn release_call(&mut self, task: TaskId, call: &Blocked) {
+        self.net.del_timer(TimerId::Task(task));
+        self.net.time.hrtimers.cancel(HrtimerId::Task(task));
+        let Some(file) = call.file() else { return };
+        if let Some(FileKind::Socket(mut sock)) = self.fs.fput(file).map(|f| f.kind) {
+            // The descriptor was closed meanwhile; nobody is left to hear of an error.
+            let _ = af_inet::inet_release(&mut self.socks, &mut self.net, &mut sock);
+        }
+    }
+
+    fn take_blocked(&mut self, task: TaskId) -> Option<Blocked> {
+        self.tasks.list.get_mut(task.0 as usize)?.as_mut()?.blocked.take()
+    }
+
+    fn set_blocked(&mut self, task: TaskId, blocked: Option<Blocked>) {
+        if let Some(Some(entry)) = self.tasks.list.get_mut(task.0 as usize) {
+            entry.blocked = blocked;
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! Dispatch: decodes a call, runs it, and keeps one that has to wait as plain data.
+
+use super::{Call, Fd, PollFd, Ret, SockAddr, SysResult, TaskId};
+use crate::errno::Errno;
+use crate::fs::file::FilesId;
+use crate::fs::read_write::{ksys_read, ksys_write};
+use crate::fs::select::{do_poll, poll_sockets};
+use crate::fs::{FileId, FileKind};
+use crate::kernel::Kernel;
+use crate::net::core::sock::{MAX_SCHEDULE_TIMEOUT, SockId};
+use crate::net::ipv4::af_inet;
+use crate::net::ipv4::tcp_sock::{Progress, RecvMsg, SendMsg};
+use crate::net::socket::{
+    __sys_accept4_file, __sys_bind, __sys_connect_file, __sys_listen, __sys_socket, sock_recvmsg,
+    sock_sendmsg, sockfd_lookup_light, with_socket,
+};
+use crate::time::{HrtimerId, NSEC_PER_MSEC, TimerId};
+use crate::uapi::{F_GETFD, F_GETFL, F_SETFD, F_SETFL, MSG_DONTWAIT, O_NONBLOCK};
+use reference_stack_macros::traced;
+
+/// A call that waits: everything it needs to be tried again.
+#[derive(Clone, Debug)]
+pub(crate) enum Blocked {
+    Connect { file: FileId, addr: SockAddr },
+    Accept { file: FileId, flags: i32 },
+    Write { file: FileId, msg: SendMsg },
+    Read { file: FileId, msg: RecvMsg },
+    Send { file: FileId, msg: SendMsg },
+    Recv { file: FileId, msg: RecvMsg },
+    Poll { fds: Vec<PollFd> },
+    /// close(2) under SO_LINGER, after the FIN was queued.
+    Close { sk: SockId },
+}
+
+/// What a try came to.
+pub(crate) enum Outcome {
+    Done(SysResult),
+    Wait(Blocked),
+}
+
+impl Blocked {
+    /// The file that the call holds a reference to while it waits.
+    pub(crate) fn file(&self) -> Option<FileId> {
+        match *self {
+            Self::Connect { file, .. }
+            | Self::Accept { file, .. }
+            | Self::Write { file, .. }
+            | Self::Read { file, .. }
+            | Self::Send { file, .. }
+            | Self::Recv { file, .. } => Some(file),
+            Self::Poll { .. } | Self::Close { .. } => None,
+        }
+    }
+
+    /// The sockets whose wake-up may end the wait.
+    pub(crate) fn sockets(&self, k: &Kernel, files: FilesId) -> Vec<SockId> {
+        let of = |file| match k.fs.file(file).map(|f| f.kind) {
+            Some(FileKind::Socket(sock)) => vec![sock.sk],
+            _ => Vec::new(),
+        };
+        match self {
+            Self::Poll { fds } => poll_sockets(k, files, fds),
+            Self::Close { sk } => vec![*sk],
+            other => other.file().map(of).unwrap_or_default(),
+        }
+    }
+
+    /// The result that interrupts the wait (a signal without restart).
+    pub(crate) fn interrupted(&self) -> SysResult {
+        match self {
+            Self::Write { msg, .. } | Self::Send { msg, .. } if msg.done > 0 => {
+                Ok(Ret::Int(msg.done as i64))
+            }
+            Self::Read { msg, .. } | Self::Recv { msg, .. } if !msg.buf.is_empty() => {
+                Ok(received(msg.clone()))
+            }
+            _ => Err(Errno::EINTR),
+        }
+    }
+}
+
+/// Starts a call of a task.
+pub(crate) fn start(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Outcome {
+    match begin(k, task, files, call) {
+        Ok(outcome) => outcome,
+        Err(e) => Outcome::Done(Err(e)),
+    }
+}
+
+fn done(ret: Ret) -> Result<Outcome, Errno> {
+    Ok(Outcome::Done(Ok(ret)))
+}
+
+fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Outcome, Errno> {
+    match call {
+        Call::Socket { family, ty, protocol } => {
+            done(Ret::Int(sys_socket(k, files, family, ty, protocol)?.into()))
+        }
+        Call::Bind { fd, addr } => sys_bind(k, files, fd, addr).and_then(|()| done(Ret::Int(0))),
+        Call::Listen { fd, backlog } => {
+            sys_listen(k, files, fd, backlog).and_then(|()| done(Ret::Int(0)))
+        }
+        Call::Connect { fd, addr } => sys_connect(k, task, files, fd, addr),
+        Call::Accept4 { fd, flags } => sys_accept(k, task, files, fd, flags),
+        Call::Write { fd, data } => sys_write(k, task, files, fd, data),
+        Call::Read { fd, len } => sys_read(k, task, files, fd, len),
+        Call::Sendto { fd, data, flags, addr } | Call::Sendmsg { fd, data, flags, addr } => {
+            let file = sockfd_lookup_light(k, files, fd)?;
+            let addr = match addr {
+                Some(SockAddr::In { addr, port }) => Some((addr, port)),
+                Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
+                Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
+                None => None,
+            };
+            let nonblock = flags & MSG_DONTWAIT != 0;
+            let msg = SendMsg { data, done: 0, flags, nonblock, addr };
+            Ok(wait_start(k, task, files, Blocked::Send { file, msg }))
+        }
+        Call::Recvfrom { fd, len, flags } | Call::Recvmsg { fd, len, flags } => {
+            let file = sockfd_lookup_light(k, files, fd)?;
+            let nonblock = flags & MSG_DONTWAIT != 0;
+            let msg = RecvMsg { len, flags, nonblock, ..RecvMsg::default() };
+            Ok(wait_start(k, task, files, Blocked::Recv { file, msg }))
+        }
+        Call::Poll { fds, timeout_ms } => Ok(sys_poll(k, task, files, fds, timeout_ms)),
+        Call::Close { fd } => sys_close(k, task, files, fd),
+        other => done(at_once(k, files, other)?),
+    }
+}
+
+/// The calls that never wait.
+fn at_once(k: &mut Kernel, files: FilesId, call: Call) -> Result<Ret, Errno> {
+    match call {
+        Call::Shutdown { fd, how } => {
+            let file = sockfd_lookup_light(k, files, fd)?;
+            with_socket(k, file, |socks, net, sock, _| {
+                af_inet::inet_shutdown(socks, net, sock, how)
+            })?;
+            Ok(Ret::Int(0))
+        }
+        Call::Setsockopt { fd, level, name, value } => {
+            let file = sockfd_lookup_light(k, files, fd)?;
+            with_socket(k, file, |socks, net, sock, _| {
+                crate::net::core::sockopt::sock_setsockopt(socks, net, sock, level, name, &value)
+            })?;
+            Ok(Ret::Int(0))
+        }
+        Call::Getsockopt { fd, level, name, len } => {
+            let file = sockfd_lookup_light(k, files, fd)?;
+            with_socket(k, file, |socks, net, sock, _| {
+                crate::net::core::sockopt::sock_getsockopt(socks, net, sock, level, name, len)
+            })
+            .map(Ret::Opt)
+        }
+        Call::Getsockname { fd } | Call::Getpeername { fd } => {
+            let peer = matches!(call, Call::Getpeername { .. });
+            let file = sockfd_lookup_light(k, files, fd)?;
+            with_socket(k, file, |socks, net, sock, _| {
+                af_inet::inet_getname(socks, net, sock, peer)
+            })
+            .map(Ret::Addr)
+        }
+        Call::Fcntl { fd, cmd, arg } => sys_fcntl(k, files, fd, cmd, arg),
+        Call::Ioctl { fd, request } => {
+            let file = k.fs.fdget(files, fd)?;
+            with_socket(k, file, |socks, net, sock, _| {
+                af_inet::inet_ioctl(socks, net, sock, request)
+            })
+            .map_err(|e| if e == Errno::ENOTSOCK { Errno::ENOTTY } else { e })
+            .map(Ret::Int)
+        }
+        Call::Dup { fd } => {
+            let file = k.fs.fdget(files, fd)?;
+            let new = crate::fs::file::__get_unused_fd_flags(&mut k.fs, files)?;
+            k.fs.get_file(file);
+            crate::fs::file::fd_install(&mut k.fs, files, new, file);
+            Ok(Ret::Int(new.into()))
+        }
+        // begin() has taken every other call.
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+#[traced]
+fn sys_socket(
+    k: &mut Kernel,
+    files: FilesId,
+    family: i32,
+    ty: i32,
+    protocol: i32,
+) -> Result<Fd, Errno> {
+    __sys_socket(k, files, family, ty, protocol)
+}
+
+#[traced]
+fn sys_bind(k: &mut Kernel, files: FilesId, fd: Fd, addr: SockAddr) -> Result<(), Errno> {
+    __sys_bind(k, files, fd, addr)
+}
+
+#[traced]
+fn sys_listen(k: &mut Kernel, files: FilesId, fd: Fd, backlog: i32) -> Result<(), Errno> {
+    __sys_listen(k, files, fd, backlog)
+}
+
+#[traced]
+fn sys_connect(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    fd: Fd,
+    addr: SockAddr,
+) -> Result<Outcome, Errno> {
+    __sys_connect(k, task, files, fd, addr)
+}
+
+#[traced]
+fn __sys_connect(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    fd: Fd,
+    addr: SockAddr,
+) -> Result<Outcome, Errno> {
+    let file = sockfd_lookup_light(k, files, fd)?;
+    let addr = crate::net::socket::move_addr_to_kernel(addr);
+    Ok(wait_start(k, task, files, Blocked::Connect { file, addr }))
+}
+
+#[traced]
+fn sys_accept(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    fd: Fd,
+    flags: i32,
+) -> Result<Outcome, Errno> {
+    __sys_accept4(k, task, files, fd, flags)
+}
+
+#[traced]
+fn __sys_accept4(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    fd: Fd,
+    flags: i32,
+) -> Result<Outcome, Errno> {
+    let file = sockfd_lookup_light(k, files, fd)?;
+    Ok(wait_start(k, task, files, Blocked::Accept { file, flags }))
+}
+
+#[traced]
+fn sys_write(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    fd: Fd,
+    data: std::sync::Arc<Vec<u8>>,
+) -> Result<Outcome, Errno> {
+    let file = k.fs.fdget(files, fd)?;
+    let msg = SendMsg { data, done: 0, flags: 0, nonblock: false, addr: None };
+    Ok(wait_start(k, task, files, Blocked::Write { file, msg }))
+}
+
+#[traced]
+fn sys_read(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    fd: Fd,
+    len: usize,
+) -> Result<Outcome, Errno> {
+    let file = k.fs.fdget(files, fd)?;
+    let msg = RecvMsg { len, ..RecvMsg::default() };
+    Ok(wait_start(k, task, files, Blocked::Read { file, msg }))
+}
+
+fn sys_fcntl(k: &mut Kernel, files: FilesId, fd: Fd, cmd: i32, arg: i32) -> Result<Ret, Errno> {
+    let file = k.fs.fdget(files, fd)?;
+    let file = k.fs.file_mut(file).ok_or(Errno::EBADF)?;
+    match cmd {
+        F_GETFL => Ok(Ret::Int(file.f_flags.into())),
+        F_SETFL => {
+            file.f_flags = (file.f_flags & !O_NONBLOCK) | (arg & O_NONBLOCK);
+            Ok(Ret::Int(0))
+        }
+        // Close-on-exec means nothing where nothing is executed.
+        F_GETFD | F_SETFD => Ok(Ret::Int(0)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn sys_poll(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    mut fds: Vec<PollFd>,
+    timeout_ms: i32,
+) -> Outcome {
+    let ready = do_poll(k, files, &mut fds);
+    if ready > 0 || timeout_ms == 0 {
+        return Outcome::Done(Ok(Ret::Poll { ready, fds }));
+    }
+    if let Ok(ms) = u64::try_from(timeout_ms) {
+        k.net.hrtimer_start(HrtimerId::Task(task), ms * NSEC_PER_MSEC);
+    }
+    Outcome::Wait(Blocked::Poll { fds })
+}
+
+fn sys_close(k: &mut Kernel, task: TaskId, files: FilesId, fd: Fd) -> Result<Outcome, Errno> {
+    let file = k.fs.take_fd(files, fd)?;
+    match k.fs.fput(file).map(|f| f.kind) {
+        Some(FileKind::Socket(sock)) => Ok(close_socket(k, task, sock)),
+        _ => done(Ret::Int(0)),
+    }
+}
+
+/// `sock_close`: releases the socket, and lingers where that was asked for.
+fn close_socket(k: &mut Kernel, task: TaskId, mut sock: crate::net::socket::Socket) -> Outcome {
+    let linger = k.socks.tcp(sock.sk).and_then(|tp| tp.sk.linger).filter(|&t| t > 0);
+    let released = af_inet::inet_release(&mut k.socks, &mut k.net, &mut sock);
+    if let Err(e) = released {
+        return Outcome::Done(Err(e));
+    }
+    match linger {
+        Some(time) if af_inet::tcp_lingering(&k.socks, sock.sk) => {
+            if time < MAX_SCHEDULE_TIMEOUT {
+                let expires = k.net.jiffies().saturating_add(time);
+                k.net.mod_timer(TimerId::Task(task), expires);
+            }
+            Outcome::Wait(Blocked::Close { sk: sock.sk })
+        }
+        _ => Outcome::Done(Ok(Ret::Int(0))),
+    }
+}
+
+/// First try of a call that may wait: arms its time-out if it does.
+fn wait_start(k: &mut Kernel, task: TaskId, files: FilesId, call: Blocked) -> Outcome {
+    let outcome = resume(k, files, call, false);
+    if let Outcome::Wait(blocked) = &outcome {
+        if let Some(file) = blocked.file() {
+            k.fs.get_file(file);
+        }
+        if let Some(time) = timeout_of(k, blocked) {
+            let expires = k.net.jiffies().saturating_add(time);
+            k.net.mod_timer(TimerId::Task(task), expires);
+        }
+    }
+    outcome
+}
+
+/// `SO_RCVTIMEO` or `SO_SNDTIMEO` of the call's socket, jiffies; `None`: for ever.
+fn timeout_of(k: &Kernel, blocked: &Blocked) -> Option<u64> {
+    let Some(FileKind::Socket(sock)) = blocked.file().and_then(|f| k.fs.file(f)).map(|f| f.kind)
+    else {
+        return None;
+    };
+    let sk = match (k.socks.tcp(sock.sk), k.socks.udp(sock.sk)) {
+        (Some(tp), _) => &tp.sk,
+        (_, Some(up)) => &up.sk,
+        _ => return None,
+    };
+    let time = match blocked {
+        Blocked::Connect { .. } | Blocked::Write { .. } | Blocked::Send { .. } => sk.sk_sndtimeo,
+        _ => sk.sk_rcvtimeo,
+    };
+    (time != MAX_SCHEDULE_TIMEOUT).then_some(time)
+}
+
+/// Tries a call, again or for the first time. `timed_out`: its time is over, so it is to
+/// return what it has.
+pub(crate) fn resume(k: &mut Kernel, files: FilesId, call: Blocked, timed_out: bool) -> Outcome {
+    match try_once(k, files, call, timed_out) {
+        Ok(outcome) => outcome,
+        Err(e) => Outcome::Done(Err(e)),
+    }
+}
+
+fn try_once(
+    k: &mut Kernel,
+    files: FilesId,
+    call: Blocked,
+    timed_out: bool,
+) -> Result<Outcome, Errno> {
+    match call {
+        Blocked::Connect { file, addr } => match __sys_connect_file(k, file, addr, timed_out) {
+            // A connect whose SO_SNDTIMEO is over is in progress, not "already" so.
+            Err(Errno::EALREADY) if timed_out => Err(Errno::EINPROGRESS),
+            Err(e) => Err(e),
+            Ok(Progress::Done(())) => done(Ret::Int(0)),
+            Ok(Progress::Wait) => Ok(Outcome::Wait(Blocked::Connect { file, addr })),
+        },
+        Blocked::Accept { file, flags } => {
+            match __sys_accept4_file(k, files, file, flags, timed_out)? {
+                Progress::Done((fd, peer)) => done(Ret::Accepted { fd, peer }),
+                Progress::Wait => Ok(Outcome::Wait(Blocked::Accept { file, flags })),
+            }
+        }
+        Blocked::Write { file, mut msg } => {
+            msg.nonblock |= timed_out;
+            match ksys_write(k, file, &mut msg)? {
+                Progress::Done(n) => done(Ret::Int(n as i64)),
+                Progress::Wait => Ok(Outcome::Wait(Blocked::Write { file, msg })),
+            }
+        }
+        Blocked::Send { file, mut msg } => {
+            msg.nonblock |= timed_out;
+            match sock_sendmsg(k, file, &mut msg)? {
+                Progress::Done(n) => done(Ret::Int(n as i64)),
+                Progress::Wait => Ok(Outcome::Wait(Blocked::Send { file, msg })),
+            }
+        }
+        Blocked::Read { file, mut msg } => {
+            msg.nonblock |= timed_out;
+            match ksys_read(k, file, &mut msg)? {
+                Progress::Done(_) => done(received(msg)),
+                Progress::Wait => Ok(Outcome::Wait(Blocked::Read { file, msg })),
+            }
+        }
+        Blocked::Recv { file, mut msg } => {
+            msg.nonblock |= timed_out;
+            match sock_recvmsg(k, file, &mut msg)? {
+                Progress::Done(n) => done(match received(msg) {
+                    Ret::Data { data, addr, msg_flags, .. } => {
+                        Ret::Data { data, len: n, addr, msg_flags }
+                    }
+                    other => other,
+                }),
+                Progress::Wait => Ok(Outcome::Wait(Blocked::Recv { file, msg })),
+            }
+        }
+        Blocked::Poll { mut fds } => {
+            let ready = do_poll(k, files, &mut fds);
+            if ready > 0 || timed_out {
+                return done(Ret::Poll { ready, fds });
+            }
+            Ok(Outcome::Wait(Blocked::Poll { fds }))
+        }
+        Blocked::Close { sk } => {
+            if !timed_out && af_inet::tcp_lingering(&k.socks, sk) {
+                return Ok(Outcome::Wait(Blocked::Close { sk }));
+            }
+            done(Ret::Int(0))
+        }
+    }
+}
+
+fn received(msg: RecvMsg) -> Ret {
+    let RecvMsg { buf, addr, msg_flags, .. } = msg;
+    Ret::Data {
+        len: buf.len(),
+        data: buf,
+        addr: addr.map(|(addr, port)| SockAddr::In { addr, port }),
+        msg_flags,
+    }
+}

@@ -1,0 +1,151 @@
+//! Two machines whose first MACs are joined by a cable, for tests and benchmarks.
+#![allow(dead_code, reason = "each user takes what it needs")]
+
+use reference_stack::syscalls::{Call, Fd, Ret, SockAddr, SysResult, TaskId};
+use reference_stack::uapi::{AF_INET, SOCK_STREAM};
+use reference_stack::{
+    BootConfig, FrameIn, FrameOut, Kernel, Nanos, NicConfig, NicKind, Port, Profile, Version,
+};
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Where machine 1 listens.
+pub const PORT: u16 = 8080;
+
+/// Two machines, a task on each, and the cable.
+#[derive(Clone)]
+pub struct Pair {
+    pub machines: [Kernel; 2],
+    pub tasks: [TaskId; 2],
+    /// One-way delay of the cable.
+    pub delay: Nanos,
+    /// Frames on the cable: when they arrive, at which machine.
+    flying: VecDeque<(Nanos, usize, FrameOut)>,
+}
+
+/// A machine's address.
+pub fn address(machine: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 2, 15 + machine as u8)
+}
+
+/// The listener's address.
+pub fn server() -> SockAddr {
+    SockAddr::In { addr: address(1), port: PORT }
+}
+
+impl Pair {
+    /// Boots both with one address each.
+    pub fn boot(version: Version) -> Self {
+        let boot = |i: usize| {
+            let nic = NicConfig {
+                name: "eth0".into(),
+                kind: NicKind::Ftgmac100 { mac: 0 },
+                mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56 + i as u8],
+                mtu: 1500,
+            };
+            let mut config = BootConfig::new(Profile::new(version), vec![nic]);
+            config.seed = i as u64 + 1;
+            let mut machine = Kernel::boot(&config);
+            machine.ip_addr_add("eth0", address(i), 24).expect("a fresh address");
+            machine
+        };
+        let mut machines = [boot(0), boot(1)];
+        let tasks = [machines[0].task_new(), machines[1].task_new()];
+        Self { machines, tasks, delay: 0, flying: VecDeque::new() }
+    }
+
+    /// Makes a call; `None` if it waits.
+    pub fn start(&mut self, machine: usize, call: Call) -> Option<SysResult> {
+        self.machines[machine].syscall(self.tasks[machine], call)
+    }
+
+    /// A call that returns at once, with success.
+    pub fn call(&mut self, machine: usize, call: Call) -> Ret {
+        self.start(machine, call).expect("it does not wait").expect("it succeeds")
+    }
+
+    /// The result of the call that waited on a machine.
+    pub fn completed(&mut self, machine: usize) -> SysResult {
+        self.machines[machine].completed().pop().expect("the call returned").result
+    }
+
+    /// Carries frames both ways at once, without time, until the cable is quiet.
+    pub fn settle(&mut self) {
+        let mut quiet = false;
+        while !quiet {
+            quiet = true;
+            for i in 0..2 {
+                for frame in self.machines[i].frames_out() {
+                    quiet = false;
+                    let frame = FrameIn { bytes: frame.bytes, gso_size: 0 };
+                    self.machines[1 - i].frame_in(Port(0), frame);
+                }
+            }
+        }
+    }
+
+    /// Lets both machines run in virtual time, over the cable's delay, until `to` or until
+    /// nothing is left to happen. `keep` decides which frames the cable carries.
+    pub fn run(&mut self, to: Nanos, mut keep: impl FnMut(usize, &FrameOut) -> bool) {
+        loop {
+            for i in 0..2 {
+                for frame in self.machines[i].frames_out() {
+                    if keep(i, &frame) {
+                        self.flying.push_back((frame.at + self.delay, 1 - i, frame));
+                    }
+                }
+            }
+            let events = self.machines.iter().filter_map(Kernel::next_event);
+            let arrival = self.flying.iter().map(|f| f.0);
+            let Some(next) = events.chain(arrival).min().filter(|&at| at <= to) else { break };
+            for machine in &mut self.machines {
+                machine.advance(next);
+            }
+            while let Some(i) = self.flying.iter().position(|f| f.0 <= next) {
+                let Some((_, machine, frame)) = self.flying.remove(i) else { break };
+                let frame = FrameIn { bytes: frame.bytes, gso_size: 0 };
+                self.machines[machine].frame_in(Port(0), frame);
+            }
+        }
+        for machine in &mut self.machines {
+            machine.advance(to);
+        }
+    }
+
+    /// A fresh TCP socket.
+    pub fn socket(&mut self, machine: usize) -> Fd {
+        let call = Call::Socket { family: AF_INET.into(), ty: SOCK_STREAM, protocol: 0 };
+        self.call(machine, call).value() as Fd
+    }
+
+    /// A listener on machine 1.
+    pub fn listen(&mut self) -> Fd {
+        let fd = self.socket(1);
+        self.call(1, Call::Bind { fd, addr: server() });
+        self.call(1, Call::Listen { fd, backlog: 128 });
+        fd
+    }
+
+    /// A connection from machine 0 to the listener, without time: both descriptors.
+    pub fn connect(&mut self, listener: Fd) -> [Fd; 2] {
+        let client = self.socket(0);
+        if self.start(0, Call::Connect { fd: client, addr: server() }).is_none() {
+            self.settle();
+            self.completed(0).expect("the connection is made");
+        }
+        let accepted = self.call(1, Call::Accept4 { fd: listener, flags: 0 });
+        [client, accepted.value() as Fd]
+    }
+
+    /// Writes on one machine and carries the frames.
+    pub fn send(&mut self, machine: usize, fd: Fd, data: &Arc<Vec<u8>>) {
+        self.call(machine, Call::Write { fd, data: data.clone() });
+        self.settle();
+    }
+
+    /// What did not come home on either machine.
+    pub fn leaks(&self) -> Vec<String> {
+        self.machines.iter().flat_map(Kernel::leak_check).collect()
+    }
+}
