@@ -18,7 +18,7 @@ pub(crate) mod ip_output;
 pub(crate) mod ip_sockglue;
 pub mod mib;
 pub(crate) mod route;
-pub(crate) mod tcp;
+pub mod tcp;
 pub(crate) mod tcp_cong;
 pub(crate) mod tcp_cubic;
 pub(crate) mod tcp_input;

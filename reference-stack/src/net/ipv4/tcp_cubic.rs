@@ -338,12 +338,8 @@ mod tests {
     #[test]
     fn a_loss_leaves_seven_tenths_and_a_second_one_lowers_the_origin() {
         let mut ca = Bictcp::default();
-        let view = |snd_cwnd| CubicView {
-            snd_cwnd,
-            mstamp: 0,
-            snd_nxt: SeqNum(0),
-            in_slow_start: false,
-        };
+        let view =
+            |snd_cwnd| CubicView { snd_cwnd, mstamp: 0, snd_nxt: SeqNum(0), in_slow_start: false };
         assert_eq!(cubictcp_recalc_ssthresh(&mut ca, view(100)), 70);
         assert_eq!(ca.last_max_cwnd, 100);
         assert_eq!(cubictcp_recalc_ssthresh(&mut ca, view(80)), 56);

@@ -1,10 +1,8 @@
 //! RACK: loss detection by time (Linux `tcp_recovery.c`, RFC 8985).
 
-use super::inet_connection_sock::{inet_csk_reset_xmit_timer, tcp_rto_max};
-use super::tcp_input::{
-    tcp_cwnd_reduction, tcp_enter_recovery, tcp_mark_skb_lost, tcp_rearm_rto,
-};
-use super::tcp_output::{tcp_fragment, TcpQueue, tcp_skb_timestamp_us, tcp_xmit_retransmit_queue};
+use super::inet_connection_sock::inet_csk_reset_xmit_timer;
+use super::tcp_input::{tcp_cwnd_reduction, tcp_enter_recovery, tcp_mark_skb_lost, tcp_rearm_rto};
+use super::tcp_output::{TcpQueue, tcp_fragment, tcp_skb_timestamp_us, tcp_xmit_retransmit_queue};
 use super::tcp_rate::{RateSample, tcp_min_rtt, tcp_skb_sent_after};
 use super::tcp_sock::*;
 use crate::lib::seqnum::SeqNum;
@@ -48,8 +46,7 @@ fn tcp_rack_detect_loss(tp: &mut TcpSock, net: &mut Net) -> u32 {
     let mut reo_timeout = 0;
     for at in 0..tp.rtx_queue.len() {
         let skb = &tp.rtx_queue[at];
-        let lost_already =
-            skb.sacked & TCPCB_LOST != 0 && skb.sacked & TCPCB_SACKED_RETRANS == 0;
+        let lost_already = skb.sacked & TCPCB_LOST != 0 && skb.sacked & TCPCB_SACKED_RETRANS == 0;
         if lost_already || skb.sacked & TCPCB_SACKED_ACKED != 0 {
             continue;
         }
@@ -139,7 +136,8 @@ pub(crate) fn tcp_rack_update_reo_wnd(tp: &mut TcpSock, net: &mut Net, rs: &Rate
 pub(crate) fn tcp_newreno_mark_lost(tp: &mut TcpSock, net: &mut Net, snd_una_advanced: bool) {
     let state = tp.icsk.icsk_ca_state;
     let entering = state < CaState::Recovery && tp.sacked_out >= tp.reordering;
-    if !entering && !(state == CaState::Recovery && snd_una_advanced) {
+    let partial = state == CaState::Recovery && snd_una_advanced;
+    if !entering && !partial {
         return;
     }
     let Some(head) = tp.rtx_queue.front() else { return };

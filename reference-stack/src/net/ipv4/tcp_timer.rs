@@ -314,13 +314,13 @@ fn backoff(tp: &mut TcpSock, net: &mut Net) {
         && (tp.thin_lto || net.sysctl.tcp_thin_linear_timeouts != 0)
         && tcp_is_thin_stream(tp)
         && retransmits <= 6;
-    let linear_syn = tp.sk.sk_state == TcpState::SynSent
-        && retransmits <= net.sysctl.tcp_syn_linear_timeouts;
+    let linear_syn =
+        tp.sk.sk_state == TcpState::SynSent && retransmits <= net.sysctl.tcp_syn_linear_timeouts;
     tp.icsk.icsk_backoff = tp.icsk.icsk_backoff.saturating_add(1);
     if thin {
         tp.icsk.icsk_backoff = 0;
-        tp.icsk.icsk_rto = super::tcp_input::__tcp_set_rto(tp, net)
-            .clamp(tp.icsk.icsk_rto_min, max);
+        tp.icsk.icsk_rto =
+            super::tcp_input::__tcp_set_rto(tp, net).clamp(tp.icsk.icsk_rto_min, max);
     } else if !linear_syn {
         tp.icsk.icsk_rto = (tp.icsk.icsk_rto << 1).min(max);
     } else {
@@ -372,8 +372,7 @@ pub(crate) fn tcp_write_timer(socks: &mut Socks, net: &mut Net, id: SockId) {
 
 /// Idle time before the first keepalive probe, jiffies (`keepalive_time_when`).
 pub(crate) fn keepalive_time_when(tp: &TcpSock, net: &Net) -> Jiffies {
-    tp.keepalive_time
-        .unwrap_or(net.sysctl.tcp_keepalive_time as u64 * Jiffies::from(net.time.hz()))
+    tp.keepalive_time.unwrap_or(net.sysctl.tcp_keepalive_time as u64 * Jiffies::from(net.time.hz()))
 }
 
 /// Time between probes, jiffies (`keepalive_intvl_when`).

@@ -10,9 +10,7 @@ use crate::net::ipv4::inet_connection_sock::{
 use crate::net::ipv4::inet_csk_listen::inet_csk_listen_stop;
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_cong::{tcp_cleanup_congestion_control, tcp_set_ca_state};
-use crate::net::ipv4::tcp_input::{
-    sock_rfree, tcp_clear_retrans, tcp_fin_time, tcp_timewait_len,
-};
+use crate::net::ipv4::tcp_input::{sock_rfree, tcp_clear_retrans, tcp_fin_time, tcp_timewait_len};
 use crate::net::ipv4::tcp_minisocks::{tcp_settle, tcp_time_wait};
 use crate::net::ipv4::tcp_output::{tcp_send_active_reset, tcp_send_fin};
 use reference_stack_macros::traced;

@@ -15,7 +15,8 @@ macro_rules! tcp_info {
         }
 
         impl TcpInfo {
-            /// Every field's C name and value.
+            /// Every field's C name and value; a 64-bit "unlimited" is -1.
+            #[allow(clippy::cast_lossless, reason = "one expression for every width")]
             pub fn fields(&self) -> Vec<(&'static str, i64)> {
                 vec![$((stringify!($name), self.$name as i64)),*]
             }
@@ -98,36 +99,48 @@ impl TcpInfo {
         let narrow = |out: &mut Vec<u8>, vs: &[u32]| {
             vs.iter().for_each(|v| out.extend_from_slice(&v.to_ne_bytes()));
         };
-        wide(&mut out, &[
-            self.tcpi_pacing_rate,
-            self.tcpi_max_pacing_rate,
-            self.tcpi_bytes_acked,
-            self.tcpi_bytes_received,
-        ]);
-        narrow(&mut out, &[
-            self.tcpi_segs_out,
-            self.tcpi_segs_in,
-            self.tcpi_notsent_bytes,
-            self.tcpi_min_rtt,
-            self.tcpi_data_segs_in,
-            self.tcpi_data_segs_out,
-        ]);
-        wide(&mut out, &[
-            self.tcpi_delivery_rate,
-            self.tcpi_busy_time,
-            self.tcpi_rwnd_limited,
-            self.tcpi_sndbuf_limited,
-        ]);
+        wide(
+            &mut out,
+            &[
+                self.tcpi_pacing_rate,
+                self.tcpi_max_pacing_rate,
+                self.tcpi_bytes_acked,
+                self.tcpi_bytes_received,
+            ],
+        );
+        narrow(
+            &mut out,
+            &[
+                self.tcpi_segs_out,
+                self.tcpi_segs_in,
+                self.tcpi_notsent_bytes,
+                self.tcpi_min_rtt,
+                self.tcpi_data_segs_in,
+                self.tcpi_data_segs_out,
+            ],
+        );
+        wide(
+            &mut out,
+            &[
+                self.tcpi_delivery_rate,
+                self.tcpi_busy_time,
+                self.tcpi_rwnd_limited,
+                self.tcpi_sndbuf_limited,
+            ],
+        );
         narrow(&mut out, &[self.tcpi_delivered, self.tcpi_delivered_ce]);
         wide(&mut out, &[self.tcpi_bytes_sent, self.tcpi_bytes_retrans]);
-        narrow(&mut out, &[
-            self.tcpi_dsack_dups,
-            self.tcpi_reord_seen,
-            self.tcpi_rcv_ooopack,
-            self.tcpi_snd_wnd,
-            self.tcpi_rcv_wnd,
-            self.tcpi_rehash,
-        ]);
+        narrow(
+            &mut out,
+            &[
+                self.tcpi_dsack_dups,
+                self.tcpi_reord_seen,
+                self.tcpi_rcv_ooopack,
+                self.tcpi_snd_wnd,
+                self.tcpi_rcv_wnd,
+                self.tcpi_rehash,
+            ],
+        );
         out.extend_from_slice(&self.tcpi_total_rto.to_ne_bytes());
         out.extend_from_slice(&self.tcpi_total_rto_recoveries.to_ne_bytes());
         out.extend_from_slice(&self.tcpi_total_rto_time.to_ne_bytes());
@@ -228,9 +241,8 @@ fn fill_clocks(tp: &TcpSock, net: &Net, info: &mut TcpInfo) {
     info.tcpi_last_ack_recv = ms_since(tp.rcv_tstamp);
     info.tcpi_rwnd_limited = chrono(tp, net, TCP_CHRONO_RWND_LIMITED);
     info.tcpi_sndbuf_limited = chrono(tp, net, TCP_CHRONO_SNDBUF_LIMITED);
-    info.tcpi_busy_time = chrono(tp, net, TCP_CHRONO_BUSY)
-        + info.tcpi_rwnd_limited
-        + info.tcpi_sndbuf_limited;
+    info.tcpi_busy_time =
+        chrono(tp, net, TCP_CHRONO_BUSY) + info.tcpi_rwnd_limited + info.tcpi_sndbuf_limited;
 }
 
 fn fill_counts(tp: &TcpSock, info: &mut TcpInfo) {

@@ -20,7 +20,9 @@ pub(crate) use recvmsg::*;
 pub(crate) use sendmsg::*;
 pub(crate) use sockopt::*;
 
-use super::inet_connection_sock::{tcp_clear_xmit_timers, tcp_delack_max_default, tcp_timeout_init};
+use super::inet_connection_sock::{
+    tcp_clear_xmit_timers, tcp_delack_max_default, tcp_timeout_init,
+};
 use super::mib::Tcp;
 use super::tcp_cong::CongestionOps;
 use super::tcp_input::tcp_epollin_ready;

@@ -259,8 +259,7 @@ pub(crate) fn tcp_cleanup_rbuf(tp: &mut TcpSock, net: &mut Net, copied: usize) {
         // Only a window that is small for this connection is worth an ACK of its own.
         if u64::from(window_now) * 2 <= tp.window_clamp.into() {
             let new_window = __tcp_select_window(tp, net);
-            time_to_ack =
-                new_window != 0 && u64::from(new_window) >= u64::from(window_now) * 2;
+            time_to_ack = new_window != 0 && u64::from(new_window) >= u64::from(window_now) * 2;
         }
     }
     if time_to_ack {

@@ -1,13 +1,13 @@
 //! Sending (Linux `tcp_sendmsg_locked()`): fills super-packets and pushes them.
 
 use super::*;
+use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::{
     sk_forced_mem_schedule, sk_stream_error, sk_stream_is_writeable, sk_wmem_schedule,
 };
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_rate::tcp_rate_check_app_limited;
-use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use reference_stack_macros::traced;
 
 /// Fullest a super-packet gets (Linux `tcp_xmit_size_goal()`): whole segments within the device's
@@ -238,7 +238,9 @@ fn sk_stream_wait_connect(tp: &mut TcpSock, msg: &SendMsg) -> Result<Option<()>,
 /// Appends to the last unsent buffer, or begins one, and pushes full ones.
 fn fill_one(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg, (mss, goal): (u32, u32)) -> Fill {
     let room = match tp.write_queue.back() {
-        Some(tail) if !tail.eor && tail.frags.len() < MAX_SKB_FRAGS => goal.saturating_sub(tail.len),
+        Some(tail) if !tail.eor && tail.frags.len() < MAX_SKB_FRAGS => {
+            goal.saturating_sub(tail.len)
+        }
         _ => 0,
     };
     let room = if room == 0 {

@@ -1,7 +1,6 @@
 //! SOL_TCP options (Linux `do_tcp_setsockopt()`, `do_tcp_getsockopt()`).
 
 use super::*;
-use crate::net::core::sysctl::CongestionName;
 use crate::net::ipv4::inet_connection_sock::{
     inet_csk_ack_scheduled, inet_csk_enter_pingpong_mode, inet_csk_exit_pingpong_mode,
     inet_csk_in_pingpong_mode, inet_csk_reset_keepalive_timer, tcp_rto_max,
@@ -10,7 +9,6 @@ use crate::net::ipv4::tcp_cong::tcp_set_congestion_control;
 use crate::net::ipv4::tcp_output::{tcp_current_mss, tcp_push_pending_frames};
 use crate::net::ipv4::tcp_timer::{
     keepalive_intvl_when, keepalive_probes, keepalive_time_elapsed, keepalive_time_when,
-    tcp_model_timeout,
 };
 
 /// Longest keepalive time and interval, seconds (`MAX_TCP_KEEPIDLE`, `MAX_TCP_KEEPINTVL`).
@@ -39,8 +37,7 @@ pub(crate) fn tcp_setsockopt(
         }
         return tcp_set_congestion_control(tp, net, text);
     }
-    let bytes: [u8; 4] =
-        value.get(..4).and_then(|b| b.try_into().ok()).ok_or(Errno::EINVAL)?;
+    let bytes: [u8; 4] = value.get(..4).and_then(|b| b.try_into().ok()).ok_or(Errno::EINVAL)?;
     let val = i32::from_ne_bytes(bytes);
     match name {
         TCP_MAXSEG => set_maxseg(tp, val),
@@ -227,7 +224,7 @@ pub(crate) fn tcp_getsockopt(
     let hz = Jiffies::from(net.time.hz());
     let val: i64 = match name {
         TCP_INFO => {
-            let mut bytes = super::info::tcp_get_info(tp, net).to_bytes();
+            let mut bytes = tcp_get_info(tp, net).to_bytes();
             bytes.truncate(len);
             return Ok(bytes);
         }
@@ -261,8 +258,8 @@ pub(crate) fn tcp_getsockopt(
         TCP_USER_TIMEOUT => tp.icsk.icsk_user_timeout.into(),
         TCP_NOTSENT_LOWAT => tp.notsent_lowat.into(),
         TCP_TIMESTAMP => {
-            (net.time.ktime_ns() / crate::time::NSEC_PER_MSEC) as u32 as i64
-                + i64::from(tp.tsoffset)
+            let now = (net.time.ktime_ns() / crate::time::NSEC_PER_MSEC) as u32;
+            now.wrapping_add(tp.tsoffset).into()
         }
         TCP_FASTOPEN => 0,
         _ => return Err(Errno::ENOPROTOOPT),
@@ -283,11 +280,6 @@ fn maxseg(tp: &mut TcpSock, net: &mut Net) -> i64 {
     tp.mss_cache.into()
 }
 
-/// The names that `TCP_CONGESTION` takes.
-pub(crate) fn available_congestion_control() -> impl Iterator<Item = &'static str> {
-    CongestionName::ALL.into_iter().map(CongestionName::name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +290,5 @@ mod tests {
         assert_eq!(secs_to_retrans(1, 1, 120), 1);
         assert_eq!(secs_to_retrans(5, 1, 120), 3);
         assert_eq!(retrans_to_secs(3, 1, 120), 7);
-        assert_eq!(tcp_model_timeout(0, 1000, 120_000), 1000);
     }
 }

@@ -1,6 +1,5 @@
 //! SYN, SYN-ACK, FIN and RST (Linux `tcp_output.c`).
 
-use crate::net::ipv4::tcp_input::{tcp_clear_retrans, tcp_initialize_rcv_mss};
 use super::*;
 use crate::net::core::sock::SOCK_RCVBUF_LOCK;
 use crate::net::core::stream::{sk_forced_mem_schedule, tcp_under_memory_pressure};
@@ -9,6 +8,7 @@ use crate::net::ipv4::inet_connection_sock::{
 };
 use crate::net::ipv4::route::Dst;
 use crate::net::ipv4::tcp_cong::tcp_assign_congestion_control;
+use crate::net::ipv4::tcp_input::{tcp_clear_retrans, tcp_initialize_rcv_mss};
 
 /// Header flags of a SYN that asks for ECN.
 const TCPHDR_SYN_ECN: u8 = TCPHDR_SYN | TCPHDR_ECE | TCPHDR_CWR;

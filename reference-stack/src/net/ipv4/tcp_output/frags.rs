@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn a_split_keeps_both_halves() {
         let buf = Arc::new((0..=255u8).collect::<Vec<_>>());
-        let mut frags: Frags = (0..4).map(|i| Frag { buf: buf.clone(), off: i * 64, len: 64 }).collect();
+        let mut frags: Frags =
+            (0..4).map(|i| Frag { buf: buf.clone(), off: i * 64, len: 64 }).collect();
         for at in [0, 1, 64, 100, 255, 256] {
             let mut head = frags.clone();
             let tail = split_off(&mut head, at);

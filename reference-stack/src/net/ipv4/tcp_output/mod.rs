@@ -36,10 +36,10 @@ use crate::net::core::skbuff::{Frags, IpSummed, SKB_HEADROOM, Skb};
 use crate::net::core::sock::{PacingStatus, TcpState};
 use crate::net::core::stream::{sk_mem_charge, sk_mem_uncharge};
 use crate::net::ipv4::ip_output::ip_queue_xmit;
+use crate::net::ipv4::tcp_input::{tcp_enter_cwr, tcp_init_cwnd};
 use crate::time::{HrtimerId, Jiffies, NSEC_PER_MSEC, NSEC_PER_SEC};
 use crate::uapi::IPPROTO_TCP;
 use reference_stack_macros::traced;
-use crate::net::ipv4::tcp_input::{tcp_enter_cwr, tcp_init_cwnd};
 use std::net::Ipv4Addr;
 
 /// ECT(0) in the TOS byte.
@@ -200,7 +200,8 @@ pub(crate) fn __tcp_transmit_skb(
     skb.skb_mstamp_ns = tp.tcp_wstamp_ns;
     let tsval = tcp_skb_timestamp(skb);
     let syn = skb.tcp_flags & TCPHDR_SYN != 0;
-    let opts = if syn { tcp_syn_options(tp, net, tsval) } else { tcp_established_options(tp, tsval) };
+    let opts =
+        if syn { tcp_syn_options(tp, net, tsval) } else { tcp_established_options(tp, tsval) };
     let mut flags = skb.tcp_flags;
     if !syn && skb.gso_segs > 1 {
         // Shows where a super-packet ends, so that the receiver's GRO flushes there (5.5 and later).
@@ -465,8 +466,8 @@ fn tcp_delack_max(tp: &TcpSock, net: &Net) -> Jiffies {
 pub(crate) fn tcp_send_delayed_ack(tp: &mut TcpSock, net: &mut Net) {
     let mut ato = Jiffies::from(tp.icsk.icsk_ack.ato);
     if ato > tcp_delack_min(net) {
-        let prompt = inet_csk_in_pingpong_mode(tp, net)
-            || tp.icsk.icsk_ack.pending & ICSK_ACK_PUSHED != 0;
+        let prompt =
+            inet_csk_in_pingpong_mode(tp, net) || tp.icsk.icsk_ack.pending & ICSK_ACK_PUSHED != 0;
         let mut max_ato =
             if prompt { tcp_delack_max_default(net) } else { Jiffies::from(net.time.hz()) / 2 };
         if tp.srtt_us != 0 {

@@ -102,10 +102,7 @@ pub(crate) fn tcp_established_options(tp: &TcpSock, tsval: u32) -> TcpOutOptions
     let dsack = tp.rx_opt.dsack.then_some(tp.duplicate_sack[0]);
     let blocks = dsack.into_iter().chain(tp.selective_acks.iter().copied());
     TcpOutOptions {
-        ts: tp
-            .rx_opt
-            .tstamp_ok
-            .then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
+        ts: tp.rx_opt.tstamp_ok.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
         sack: blocks.take(n).collect(),
         ..TcpOutOptions::default()
     }

@@ -1,9 +1,9 @@
 //! Zero-window probes, keepalives, tail loss probes, and sending on after the small-queue limit
 //! (Linux `tcp_output.c`).
 
-use crate::net::ipv4::tcp_input::tcp_rearm_rto;
 use super::*;
 use crate::net::ipv4::inet_connection_sock::{tcp_rto_max, tcp_timeout_init};
+use crate::net::ipv4::tcp_input::tcp_rearm_rto;
 
 /// Sends a segment without data: an old number draws an ACK, `urgent` the next one
 /// (Linux `tcp_xmit_probe_skb()`).
@@ -135,7 +135,11 @@ pub(crate) fn tcp_rto_delta_us(tp: &TcpSock, net: &Net) -> i64 {
 
 /// Arms the tail loss probe in the RTO's place (Linux `tcp_schedule_loss_probe()`, RFC 8985 7);
 /// whether it did.
-pub(crate) fn tcp_schedule_loss_probe(tp: &mut TcpSock, net: &mut Net, advancing_rto: bool) -> bool {
+pub(crate) fn tcp_schedule_loss_probe(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    advancing_rto: bool,
+) -> bool {
     if !matches!(net.sysctl.tcp_early_retrans, 3 | 4)
         || tp.packets_out == 0
         || !tp.is_sack()

@@ -233,8 +233,8 @@ pub(crate) fn tcp_xmit_retransmit_queue(tp: &mut TcpSock, net: &mut Net) {
         if room == 0 || tp.retrans_out >= tp.lost_out {
             break;
         }
-        let wanted = sacked & TCPCB_LOST != 0
-            && sacked & (TCPCB_SACKED_ACKED | TCPCB_SACKED_RETRANS) == 0;
+        let wanted =
+            sacked & TCPCB_LOST != 0 && sacked & (TCPCB_SACKED_ACKED | TCPCB_SACKED_RETRANS) == 0;
         if !wanted {
             at += 1;
             continue;

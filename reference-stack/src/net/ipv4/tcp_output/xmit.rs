@@ -1,9 +1,9 @@
 //! Sending what is in the write queue (Linux `tcp_write_xmit()` and what it asks).
 
-use crate::net::ipv4::tcp_input::{tcp_check_space, tcp_init_cwnd, tcp_rearm_rto};
 use super::*;
 use crate::net::ipv4::inet_connection_sock::{inet_csk_reset_xmit_timer, tcp_rto_max};
 use crate::net::ipv4::tcp_cong::{tcp_in_cwnd_reduction, tcp_is_cwnd_limited};
+use crate::net::ipv4::tcp_input::{tcp_check_space, tcp_init_cwnd, tcp_rearm_rto};
 
 /// Who asked for sending, and how much may go (`push_one`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -202,7 +202,12 @@ pub(crate) fn tcp_event_new_data_sent(tp: &mut TcpSock, net: &mut Net, skb: TcpS
 
 /// Sends what may be sent, and probes a closed window (Linux `__tcp_push_pending_frames()`).
 #[traced]
-pub(crate) fn __tcp_push_pending_frames(tp: &mut TcpSock, net: &mut Net, cur_mss: u32, nonagle: u8) {
+pub(crate) fn __tcp_push_pending_frames(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    cur_mss: u32,
+    nonagle: u8,
+) {
     // A connection that broke while the user held it sends no more.
     if tp.sk.sk_state == TcpState::Close {
         return;
