@@ -65,7 +65,7 @@ impl Shell {
         text: &str,
         depth: u32,
     ) -> Result<i32, CommandError> {
-        let commands = shell::parse(text).map_err(CommandError::Invalid)?;
+        let commands = shell::parse(text).map_err(CommandError::Unsupported)?;
         let mut status = 0;
         for (at, command) in commands.iter().enumerate() {
             let wanted = match command.join {

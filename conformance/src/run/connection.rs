@@ -166,6 +166,8 @@ pub(crate) struct Sockets {
     pub(crate) under_test: Option<usize>,
     /// Descriptors of the script and of the target; closed ones are gone.
     fds: BTreeMap<i32, i32>,
+    /// Descriptors of the target that the script has no number for any more.
+    nameless: Vec<i32>,
     children: u16,
 }
 
@@ -196,9 +198,9 @@ impl Sockets {
         self.fds.get(&script_fd).copied()
     }
 
-    /// Maps a descriptor. False if the script's number is in use.
-    pub(crate) fn map_fd(&mut self, script_fd: i32, live_fd: i32) -> bool {
-        self.fds.insert(script_fd, live_fd).is_none()
+    /// Maps a descriptor. One that had the script's number before stays open without a name.
+    pub(crate) fn map_fd(&mut self, script_fd: i32, live_fd: i32) {
+        self.nameless.extend(self.fds.insert(script_fd, live_fd));
     }
 
     pub(crate) fn unmap_fd(&mut self, script_fd: i32) {
@@ -206,7 +208,7 @@ impl Sockets {
     }
 
     pub(crate) fn open_fds(&self) -> Vec<i32> {
-        self.fds.values().copied().collect()
+        self.fds.values().chain(&self.nameless).copied().collect()
     }
 
     /// The newest socket of a descriptor that is open.

@@ -227,6 +227,15 @@ pub(crate) fn option_text(option: &wire::RawOption) -> String {
     }
 }
 
+/// Whether two segments have the same addresses and ports.
+pub(crate) fn same_connection(a: &wire::Packet, b: &wire::Packet) -> bool {
+    let ports = |p: &wire::Packet| match &p.body {
+        wire::Body::Tcp(t) => Some((t.source, t.destination)),
+        _ => None,
+    };
+    ports(a) == ports(b) && (a.ip.source, a.ip.destination) == (b.ip.source, b.ip.destination)
+}
+
 /// Whether `next` may be joined to `before` into one larger segment; else what stands against it.
 pub(crate) fn joins(
     before: &wire::Packet,

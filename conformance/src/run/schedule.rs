@@ -163,6 +163,10 @@ impl<'a> Run<'a> {
     fn event(&mut self, event: &'a Event) -> Result<(), Stop> {
         let inbound =
             matches!(&event.action, Action::Packet(p) if p.direction == Direction::Inbound);
+        if self.last.is_none() {
+            // The script's clock starts with its first event.
+            self.start = self.target.now();
+        }
         // Inbound packets in a row count from each other's due times, all else from where the clock stands.
         let base = match self.last {
             Some((due, true)) if inbound => due,

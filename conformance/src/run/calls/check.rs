@@ -53,7 +53,7 @@ impl Calls<'_> {
         }
         let Ok(ret) = result else { return Ok(Ok(())) };
         if is_fd {
-            self.new_fd(call, expected, value as i32)?;
+            self.new_fd(call, check, expected, value as i32)?;
         }
         Ok(self.take_over(check, ret))
     }
@@ -117,17 +117,21 @@ impl Calls<'_> {
         Ok(())
     }
 
+    /// Maps a new descriptor. Only accept() may take a number that is in use, as upstream has it.
     fn new_fd(
         &mut self,
         call: &ast::Call,
+        check: &Check,
         expected: Option<i64>,
         live: i32,
     ) -> Result<(), ScriptError> {
         let script_fd = expected.map_or(live, |n| n as i32);
-        if self.sockets.map_fd(script_fd, live) {
-            return Ok(());
+        if *check != Check::Accepted && self.sockets.live_fd(script_fd).is_some() {
+            let message = format!("the descriptor {script_fd} is in use already");
+            return Err(self.error(call.result.span, message));
         }
-        Err(self.error(call.result.span, format!("the descriptor {script_fd} is in use already")))
+        self.sockets.map_fd(script_fd, live);
+        Ok(())
     }
 }
 
