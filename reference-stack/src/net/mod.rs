@@ -78,3 +78,6 @@ impl Net {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -352,13 +352,15 @@ fn primary_of(net: &Net, id: DevId, ifa: &InIfaddr) -> Ipv4Addr {
 pub(crate) fn fib_del_ifaddr(net: &mut Net, id: DevId, ifa: &InIfaddr) {
     let of = Origin { dev: id, local: primary_of(net, id, ifa) };
     let prefix = ifa.prefix();
-    let others = net.devs[id].in_dev.ifa_list.clone();
+    let mut others = net.devs[id].in_dev.ifa_list.clone();
     let subnet_stays =
         others.iter().any(|o| !o.secondary && o.prefixlen == ifa.prefixlen && o.matches(prefix));
     let has_subnet = prefix.octets()[0] != 0 && (prefix != ifa.local || ifa.prefixlen < 32);
     if has_subnet && !ifa.secondary && !subnet_stays {
         fib_magic(net, false, prefix_type(net, id), prefix, ifa.prefixlen, &of);
     }
+    // Each address has routes of its own, except where it prefers the same source.
+    others.retain(|o| primary_of(net, id, o) == of.local);
     let mut broadcasts: Vec<Ipv4Addr> = ifa.broadcast.into_iter().collect();
     if has_subnet && ifa.prefixlen < 31 {
         broadcasts.push(directed_broadcast(ifa));

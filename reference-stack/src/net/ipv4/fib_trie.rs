@@ -318,7 +318,7 @@ impl Trie {
             if self.is_trie(tp) { INFLATE_THRESHOLD_ROOT } else { INFLATE_THRESHOLD };
         let (empty, full) = self.counts(tn);
         let used = length - empty + full;
-        used > 1 && self.node(tn).pos > 0 && 100 * used >= length * percent
+        used > 1 && self.node(tn).pos > 0 && 50 * used >= length * percent
     }
 
     fn should_halve(&self, tp: u32, tn: u32) -> bool {
@@ -710,4 +710,101 @@ pub(crate) fn fib_trie_seq_show(trie: &Trie) -> String {
         trie.draw(&mut out);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fib_semantics::{FibNh, Metrics, RtScope};
+    use super::*;
+    use crate::net::core::dev::DevId;
+    use proptest::prelude::*;
+
+    fn alias(key: u32, plen: u8, priority: u32) -> (AliasKey, FibAlias) {
+        let info = FibInfo {
+            scope: RtScope::Link,
+            priority,
+            prefsrc: None,
+            nh: Some(FibNh { dev: DevId(0), gw: None, scope: RtScope::Host }),
+            metrics: Metrics::default(),
+            by_kernel: false,
+        };
+        let slen = KEYLENGTH - plen;
+        let key = u64::from(key) >> slen << slen;
+        let (rt_type, tb_id) = (RtType::Unicast, RT_TABLE_MAIN);
+        let k = AliasKey { key: key as u32, plen, tos: 0, priority, tb_id };
+        (k, FibAlias { slen, tos: 0, rt_type, tb_id, info: Arc::new(info) })
+    }
+
+    /// Every count and suffix length, recomputed.
+    fn check(trie: &Trie) {
+        for (n, _) in trie.walk().filter(|&(n, _)| trie.is_tnode(n)) {
+            let node = trie.node(n);
+            let children: Vec<u32> =
+                (0..trie.child_length(n)).map(|i| trie.child(n, i)).collect();
+            let empty = children.iter().filter(|&&c| c == NIL).count() as u64;
+            let full = children.iter().filter(|&&c| trie.is_full(n, c)).count() as u64;
+            assert_eq!(trie.counts(n), (empty, full));
+            let living = children.iter().filter(|&&c| c != NIL);
+            let slen = living.clone().map(|&c| trie.node(c).slen).fold(node.pos, u8::max);
+            assert_eq!(node.slen, slen);
+            for (i, &c) in children.iter().enumerate().filter(|(_, c)| **c != NIL) {
+                assert_eq!(index_of(trie.node(c).key, node), i as u64);
+                assert_eq!(trie.node(c).parent, n);
+            }
+        }
+    }
+
+    fn keys() -> impl Strategy<Value = u32> {
+        // Crowded in places, so that nodes inflate, and far apart in others.
+        prop_oneof![any::<u32>(), 0x0a00_0200..0x0a00_0300_u32, 0xc0a8_0000..0xc0a8_0010_u32]
+    }
+
+    proptest! {
+        #[test]
+        fn the_longest_prefix_wins_whatever_came_and_went(
+            routes in prop::collection::vec((keys(), 0_u8..=32, any::<bool>()), 1..120),
+            asked in prop::collection::vec(keys(), 20),
+        ) {
+            let mut trie = Trie::default();
+            let mut list: Vec<(u32, u8)> = Vec::new();
+            for (n, &(key, plen, remove)) in routes.iter().enumerate() {
+                let (k, fa) = alias(key, plen, 0);
+                if !list.contains(&(k.key, plen)) {
+                    trie.insert(&k, fa, false);
+                    list.push((k.key, plen));
+                }
+                if remove {
+                    let (key, plen) = list.swap_remove(n % list.len());
+                    let (k, _) = alias(key, plen, 0);
+                    prop_assert!(trie.remove(&k, |_| true).is_some());
+                }
+                check(&trie);
+            }
+            for &addr in asked.iter().chain(list.iter().map(|(key, _)| key)) {
+                let matches = |&&(key, plen): &&(u32, u8)| {
+                    u64::from(addr ^ key) >> (32 - plen) == 0
+                };
+                let wanted = list.iter().filter(matches).map(|r| r.1).max();
+                let got = trie.lookup(addr, |fa| Some(KEYLENGTH - fa.slen));
+                prop_assert_eq!(got, wanted);
+            }
+            for (key, plen) in list {
+                let (k, _) = alias(key, plen, 0);
+                prop_assert!(trie.remove(&k, |_| true).is_some());
+                check(&trie);
+            }
+            prop_assert_eq!(trie.free.len() + 1, trie.nodes.len(), "every node came home");
+        }
+    }
+
+    #[test]
+    fn of_one_prefix_the_lower_priority_number_comes_first() {
+        let mut trie = Trie::default();
+        for priority in [5, 1, 3] {
+            let (k, fa) = alias(0x0a00_0000, 8, priority);
+            trie.insert(&k, fa, false);
+        }
+        let got: Vec<u32> = trie.routes().map(|r| r.alias.info.priority).collect();
+        assert_eq!(got, [1, 3, 5]);
+    }
 }

@@ -69,3 +69,6 @@ pub(crate) struct Secrets {
     /// `inet_ehash_secret` and the ephemeral ports' offsets.
     pub(crate) port_secret: SipKey,
 }
+
+#[cfg(test)]
+mod tests;
