@@ -3,8 +3,8 @@
 
 use common::Pair;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use reference_stack::syscalls::{Call, Fd};
 use reference_stack::Version;
+use reference_stack::syscalls::{Call, Fd};
 use std::hint::black_box;
 use std::sync::Arc;
 

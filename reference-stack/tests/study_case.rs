@@ -47,7 +47,10 @@ fn run() -> Vec<Node> {
 fn holds(calls: &[Node], want: &[Node]) -> bool {
     let mut calls = calls.iter();
     want.iter().all(|w| {
-        calls.any(|c| (c.name == w.name && holds(&c.calls, &w.calls)) || holds(&c.calls, std::slice::from_ref(w)))
+        calls.any(|c| {
+            (c.name == w.name && holds(&c.calls, &w.calls))
+                || holds(&c.calls, std::slice::from_ref(w))
+        })
     })
 }
 

@@ -51,7 +51,12 @@ pub struct Fs {
 impl Fs {
     /// A table with the three standard descriptors, for a fresh task.
     pub(crate) fn new_table(&mut self) -> FilesId {
-        let null = self.alloc_file(File { f_count: 3, f_flags: crate::uapi::O_RDWR, f_pos: 0, kind: FileKind::Null });
+        let null = self.alloc_file(File {
+            f_count: 3,
+            f_flags: crate::uapi::O_RDWR,
+            f_pos: 0,
+            kind: FileKind::Null,
+        });
         self.tables.push(FdTable { fds: vec![Some(null); 3], users: 1 });
         FilesId(self.tables.len() as u32 - 1)
     }

@@ -91,12 +91,8 @@ impl Kernel {
     pub fn boot(config: &BootConfig) -> Self {
         let mut rng = Random::new(config.seed);
         let mut key = || SipKey([rng.next_u64(), rng.next_u64()]);
-        let secrets = Secrets {
-            net_secret: key(),
-            ts_secret: key(),
-            ip_id_key: key(),
-            port_secret: key(),
-        };
+        let secrets =
+            Secrets { net_secret: key(), ts_secret: key(), ip_id_key: key(), port_secret: key() };
         let profile = Arc::new(config.profile.clone());
         let net = Net {
             time: Clock::new(

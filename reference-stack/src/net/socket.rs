@@ -5,13 +5,13 @@ use super::core::sock::SockId;
 use super::ipv4::af_inet;
 use super::ipv4::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::errno::Errno;
-use crate::fs::file::{FilesId, __get_unused_fd_flags, fd_install, sock_alloc_file};
+use crate::fs::file::{__get_unused_fd_flags, FilesId, fd_install, sock_alloc_file};
 use crate::fs::{File, FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::syscalls::{Fd, SockAddr};
 use crate::uapi::{
-    MSG_EOR, NPROTO, O_NONBLOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_PACKET,
-    SOCK_SEQPACKET, SOCK_TYPE_MASK,
+    MSG_EOR, NPROTO, O_NONBLOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_PACKET, SOCK_SEQPACKET,
+    SOCK_TYPE_MASK,
 };
 use reference_stack_macros::traced;
 
@@ -338,4 +338,3 @@ fn socket_type(k: &Kernel, file: FileId) -> Option<i32> {
         FileKind::Null => None,
     }
 }
-

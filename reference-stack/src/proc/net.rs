@@ -49,7 +49,8 @@ fn route_flags(rt_type: RtType, plen: u8, info: &FibInfo) -> u32 {
 
 fn fib_route_seq_show(net: &Net) -> String {
     let mut out = String::new();
-    let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
+    let head =
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
     let _ = writeln!(out, "{head:<127}");
     for route in net.ip.fib.trie.routes() {
         let fa = route.alias;
@@ -134,12 +135,7 @@ fn snmp_seq_show(net: &Net) -> String {
     let ip = [("Forwarding", forwarding), ("DefaultTTL", sysctl.ip_default_ttl)];
     table(&mut out, "Ip", &ip, Ip::NAMES, &mib.ip);
     table(&mut out, "Icmp", &[], Icmp::NAMES, &mib.icmp);
-    let tcp = [
-        ("RtoAlgorithm", 1),
-        ("RtoMin", 200),
-        ("RtoMax", 120_000),
-        ("MaxConn", -1),
-    ];
+    let tcp = [("RtoAlgorithm", 1), ("RtoMin", 200), ("RtoMax", 120_000), ("MaxConn", -1)];
     table(&mut out, "Tcp", &tcp, Tcp::NAMES, &mib.tcp);
     table(&mut out, "Udp", &[], Udp::NAMES, &mib.udp);
     table(&mut out, "UdpLite", &[], Udp::NAMES, &[0; Udp::NAMES.len()]);

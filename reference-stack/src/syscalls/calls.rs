@@ -21,15 +21,37 @@ use reference_stack_macros::traced;
 /// A call that waits: everything it needs to be tried again.
 #[derive(Clone, Debug)]
 pub(crate) enum Blocked {
-    Connect { file: FileId, addr: SockAddr },
-    Accept { file: FileId, flags: i32 },
-    Write { file: FileId, msg: SendMsg },
-    Read { file: FileId, msg: RecvMsg },
-    Send { file: FileId, msg: SendMsg },
-    Recv { file: FileId, msg: RecvMsg },
-    Poll { fds: Vec<PollFd> },
+    Connect {
+        file: FileId,
+        addr: SockAddr,
+    },
+    Accept {
+        file: FileId,
+        flags: i32,
+    },
+    Write {
+        file: FileId,
+        msg: SendMsg,
+    },
+    Read {
+        file: FileId,
+        msg: RecvMsg,
+    },
+    Send {
+        file: FileId,
+        msg: SendMsg,
+    },
+    Recv {
+        file: FileId,
+        msg: RecvMsg,
+    },
+    Poll {
+        fds: Vec<PollFd>,
+    },
     /// close(2) under SO_LINGER, after the FIN was queued.
-    Close { sk: SockId },
+    Close {
+        sk: SockId,
+    },
 }
 
 /// What a try came to.

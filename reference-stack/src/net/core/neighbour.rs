@@ -1,9 +1,7 @@
 //! The neighbour table (Linux `net/core/neighbour.c`): who has an address on a link, and how
 //! sure that is.
 
-use super::dev::{
-    DevId, IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT, dev_queue_xmit,
-};
+use super::dev::{DevId, IFF_LOOPBACK, IFF_NOARP, IFF_POINTOPOINT, dev_queue_xmit};
 use super::skbuff::{DropReason, Skb, kfree_skb};
 use super::sock::SkbQueue;
 use crate::errno::Errno;
@@ -252,9 +250,10 @@ pub(crate) fn neigh_carrier_down(net: &mut Net, dev: DevId) {
 fn flush_dev(net: &mut Net, dev: DevId, keep_permanent: bool) {
     for i in 0..net.neigh.entries.len() as u32 {
         let id = NeighId(i);
-        let goes = net.neigh.get(id).is_some_and(|n| {
-            n.dev == dev && !(keep_permanent && n.nud_state & NUD_PERMANENT != 0)
-        });
+        let goes = net
+            .neigh
+            .get(id)
+            .is_some_and(|n| n.dev == dev && !(keep_permanent && n.nud_state & NUD_PERMANENT != 0));
         if goes {
             neigh_remove(net, id);
         }

@@ -233,11 +233,8 @@ fn __inet_stream_connect(
         SockAddr::In { addr, port } => (addr, port),
         SockAddr::Unspec => {
             let done = disconnect(socks, net, id);
-            sock.state = if done.is_ok() {
-                SocketState::Unconnected
-            } else {
-                SocketState::Disconnecting
-            };
+            sock.state =
+                if done.is_ok() { SocketState::Unconnected } else { SocketState::Disconnecting };
             return done.map(Progress::Done);
         }
         SockAddr::Other(_) => return Err(Errno::EAFNOSUPPORT),
@@ -373,11 +370,8 @@ pub(crate) fn inet_shutdown(
         TcpState::Listen if how & RCV_SHUTDOWN == 0 => {}
         TcpState::Listen | TcpState::SynSent => {
             result = disconnect(socks, net, id);
-            sock.state = if result.is_ok() {
-                SocketState::Unconnected
-            } else {
-                SocketState::Disconnecting
-            };
+            sock.state =
+                if result.is_ok() { SocketState::Unconnected } else { SocketState::Disconnecting };
         }
         _ => {
             if state == TcpState::Close {
@@ -400,7 +394,11 @@ pub(crate) fn inet_shutdown(
 ///
 /// # Errors
 /// None today; the socket layer hands on what comes.
-pub(crate) fn inet_release(socks: &mut Socks, net: &mut Net, sock: &mut Socket) -> Result<(), Errno> {
+pub(crate) fn inet_release(
+    socks: &mut Socks,
+    net: &mut Net,
+    sock: &mut Socket,
+) -> Result<(), Errno> {
     match socks.get(sock.sk) {
         Some(Sock::Tcp(_)) => tcp_close(socks, net, sock.sk),
         Some(Sock::Udp(_)) => udp_close(socks, net, sock.sk),
@@ -432,8 +430,8 @@ pub(crate) fn inet_getname(
         let addr = if bound.is_unspecified() { sk.inet_saddr } else { bound };
         return Ok(SockAddr::In { addr, port: sk.inet_num });
     }
-    let no_peer = sk.sk_protocol == IPPROTO_TCP
-        && matches!(sk.sk_state, TcpState::Close | TcpState::SynSent);
+    let no_peer =
+        sk.sk_protocol == IPPROTO_TCP && matches!(sk.sk_state, TcpState::Close | TcpState::SynSent);
     if sk.inet_dport == 0 || no_peer {
         return Err(Errno::ENOTCONN);
     }

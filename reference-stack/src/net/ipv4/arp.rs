@@ -12,7 +12,7 @@ use crate::net::core::neighbour::{
     NUD_VALID, NeighId, neigh_event_ns, neigh_update,
 };
 use crate::net::core::skbuff::{
-    DropReason, PktType, SKB_HEADROOM, Skb, SkBuff, consume_skb, kfree_skb,
+    DropReason, PktType, SKB_HEADROOM, SkBuff, Skb, consume_skb, kfree_skb,
 };
 use crate::net::ethernet::{ETH_P_ARP, ETH_P_IP, eth_header};
 use std::net::Ipv4Addr;

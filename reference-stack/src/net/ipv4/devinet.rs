@@ -84,9 +84,10 @@ pub(crate) fn inet_del_ifa(
     let ifa = list[at];
     let mut gone = Vec::new();
     if !ifa.secondary {
-        gone.extend(list.iter().filter(|i| {
-            i.secondary && i.prefixlen == ifa.prefixlen && i.matches(ifa.local)
-        }));
+        gone.extend(
+            list.iter()
+                .filter(|i| i.secondary && i.prefixlen == ifa.prefixlen && i.matches(ifa.local)),
+        );
     }
     gone.push(ifa);
     for ifa in gone {
@@ -122,9 +123,7 @@ pub(crate) fn inet_select_addr(net: &Net, id: DevId, dst: Ipv4Addr, scope: RtSco
 
 /// The device that has this address (`__ip_dev_find`).
 pub(crate) fn ip_dev_find(net: &Net, addr: Ipv4Addr) -> Option<DevId> {
-    if let Some(dev) =
-        net.devs.iter().find(|d| d.in_dev.ifa_list.iter().any(|i| i.local == addr))
-    {
+    if let Some(dev) = net.devs.iter().find(|d| d.in_dev.ifa_list.iter().any(|i| i.local == addr)) {
         return Some(dev.id);
     }
     // Any address of a local subnet route, such as 127.0.0.2, is this host's too.

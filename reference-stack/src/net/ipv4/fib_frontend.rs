@@ -243,9 +243,7 @@ fn fib_table_delete(net: &mut Net, cfg: &FibConfig, exact: bool) -> Result<(), E
             && (!exact || info.scope == wanted.scope)
             && (wanted.prefsrc.is_none() || info.prefsrc == wanted.prefsrc)
             && match (wanted.nh, info.nh) {
-                (Some(w), Some(nh)) => {
-                    w.dev == nh.dev && (w.gw.is_none() || w.gw == nh.gw)
-                }
+                (Some(w), Some(nh)) => w.dev == nh.dev && (w.gw.is_none() || w.gw == nh.gw),
                 (Some(_), None) => false,
                 (None, _) => true,
             }
@@ -270,11 +268,8 @@ fn fib_magic(net: &mut Net, add: bool, rt_type: RtType, dst: Ipv4Addr, plen: u8,
     let table = if rt_type == RtType::Unicast { RT_TABLE_MAIN } else { RT_TABLE_LOCAL };
     let table = fib_new_table(net, table);
     let host = rt_type == RtType::Local;
-    let nh = FibNh {
-        dev: of.dev,
-        gw: None,
-        scope: if host { RtScope::Nowhere } else { RtScope::Host },
-    };
+    let nh =
+        FibNh { dev: of.dev, gw: None, scope: if host { RtScope::Nowhere } else { RtScope::Host } };
     let cfg = FibConfig {
         table,
         rt_type,
@@ -379,9 +374,9 @@ pub(crate) fn fib_del_ifaddr(net: &mut Net, id: DevId, ifa: &InIfaddr) {
         // Routes that prefer the address as source go with it (fib_sync_down_addr).
         if !inet_lookup_ifaddr(net, ifa.local) {
             let gone = ifa.local;
-            Arc::make_mut(&mut net.ip.fib).trie.flush(|_, fa| {
-                fa.info.prefsrc == Some(gone) && !fa.info.by_kernel
-            });
+            Arc::make_mut(&mut net.ip.fib)
+                .trie
+                .flush(|_, fa| fa.info.prefsrc == Some(gone) && !fa.info.by_kernel);
         }
     }
 }
@@ -429,9 +424,9 @@ pub(crate) fn fib_netdev_down(net: &mut Net, id: DevId) {
 
 /// `fib_sync_down_dev` and `fib_flush`: a host route's next hop has scope nowhere and stays.
 fn fib_disable_ip(net: &mut Net, id: DevId) {
-    Arc::make_mut(&mut net.ip.fib).trie.flush(|_, fa| {
-        fa.info.nh.is_some_and(|nh| nh.dev == id && nh.scope != RtScope::Nowhere)
-    });
+    Arc::make_mut(&mut net.ip.fib)
+        .trie
+        .flush(|_, fa| fa.info.nh.is_some_and(|nh| nh.dev == id && nh.scope != RtScope::Nowhere));
     rt_cache_flush(net);
 }
 
@@ -446,12 +441,7 @@ pub(crate) fn fib_sync_mtu(net: &mut Net, id: DevId) {
 ///
 /// # Errors
 /// EEXIST: it is there already. EINVAL: no address or no prefix length of IPv4.
-pub(crate) fn ip_addr_add(
-    net: &mut Net,
-    id: DevId,
-    addr: Ipv4Addr,
-    plen: u8,
-) -> Result<(), Errno> {
+pub(crate) fn ip_addr_add(net: &mut Net, id: DevId, addr: Ipv4Addr, plen: u8) -> Result<(), Errno> {
     if plen > 32 || addr.is_unspecified() || addr.is_multicast() || addr.is_broadcast() {
         return Err(Errno::EINVAL);
     }
@@ -471,12 +461,7 @@ pub(crate) fn ip_addr_add(
 ///
 /// # Errors
 /// EADDRNOTAVAIL: it is not there.
-pub(crate) fn ip_addr_del(
-    net: &mut Net,
-    id: DevId,
-    addr: Ipv4Addr,
-    plen: u8,
-) -> Result<(), Errno> {
+pub(crate) fn ip_addr_del(net: &mut Net, id: DevId, addr: Ipv4Addr, plen: u8) -> Result<(), Errno> {
     inet_del_ifa(net, id, addr, plen)
 }
 
@@ -600,12 +585,8 @@ fn fib_check_nh(net: &Net, route: &RouteSpec, scope: RtScope) -> Result<FibNh, E
         return Err(Errno::EINVAL);
     }
     // The gateway must be on a link: the look-up asks for a nearer scope than the route's.
-    let fl = FibFlow {
-        daddr: gw,
-        oif: named.map_or(0, DevId::ifindex),
-        tos: 0,
-        scope: RtScope::Link,
-    };
+    let fl =
+        FibFlow { daddr: gw, oif: named.map_or(0, DevId::ifindex), tos: 0, scope: RtScope::Link };
     let found = fib_lookup(net, &fl).map_err(|_| Errno::ENETUNREACH)?;
     if !matches!(found.rt_type, RtType::Unicast | RtType::Local) {
         return Err(Errno::EINVAL);

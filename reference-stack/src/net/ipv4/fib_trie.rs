@@ -314,8 +314,7 @@ impl Trie {
 
     fn should_inflate(&self, tp: u32, tn: u32) -> bool {
         let length = self.child_length(tn);
-        let percent =
-            if self.is_trie(tp) { INFLATE_THRESHOLD_ROOT } else { INFLATE_THRESHOLD };
+        let percent = if self.is_trie(tp) { INFLATE_THRESHOLD_ROOT } else { INFLATE_THRESHOLD };
         let (empty, full) = self.counts(tn);
         let used = length - empty + full;
         used > 1 && self.node(tn).pos > 0 && 50 * used >= length * percent
@@ -470,10 +469,7 @@ impl Trie {
         let (tos, priority, tb_id, slen) = (k.tos, k.priority, k.tb_id, KEYLENGTH - k.plen);
         let aliases = self.find_node(k.key).1.map_or(&[][..], |leaf| self.aliases(leaf));
         aliases.iter().filter(move |fa| {
-            fa.slen == slen
-                && fa.tos == tos
-                && fa.info.priority == priority
-                && fa.tb_id == tb_id
+            fa.slen == slen && fa.tos == tos && fa.info.priority == priority && fa.tb_id == tb_id
         })
     }
 
@@ -523,9 +519,10 @@ impl Trie {
         let (tp, leaf) = self.find_node(k.key);
         let leaf = leaf?;
         let slen = KEYLENGTH - k.plen;
-        let at = self.aliases(leaf).iter().position(|fa| {
-            fa.slen == slen && fa.tb_id == k.tb_id && wanted(fa)
-        })?;
+        let at = self
+            .aliases(leaf)
+            .iter()
+            .position(|fa| fa.slen == slen && fa.tb_id == k.tb_id && wanted(fa))?;
         Some(self.remove_alias(tp, leaf, at))
     }
 
@@ -566,7 +563,8 @@ impl Trie {
             .collect();
         for (key, slen, tb_id, info, tos) in &victims {
             let priority = info.priority;
-            let k = AliasKey { key: *key, plen: KEYLENGTH - slen, tos: *tos, priority, tb_id: *tb_id };
+            let k =
+                AliasKey { key: *key, plen: KEYLENGTH - slen, tos: *tos, priority, tb_id: *tb_id };
             self.remove(&k, |fa| fa.tos == *tos && Arc::ptr_eq(&fa.info, info));
         }
         victims.len()
@@ -615,11 +613,8 @@ impl Trie {
             }
             if n != NIL {
                 let differ = u64::from(key ^ self.node(n).key);
-                let hit = self
-                    .aliases(n)
-                    .iter()
-                    .filter(|fa| differ < 1 << fa.slen)
-                    .find_map(&mut accept);
+                let hit =
+                    self.aliases(n).iter().filter(|fa| differ < 1 << fa.slen).find_map(&mut accept);
                 if hit.is_some() {
                     return hit;
                 }
@@ -665,9 +660,11 @@ impl Trie {
     pub(crate) fn routes(&self) -> impl Iterator<Item = RouteRef<'_>> {
         self.leaves().flat_map(|leaf| {
             let prefix = Ipv4Addr::from(self.node(leaf).key);
-            self.aliases(leaf)
-                .iter()
-                .map(move |alias| RouteRef { prefix, plen: KEYLENGTH - alias.slen, alias })
+            self.aliases(leaf).iter().map(move |alias| RouteRef {
+                prefix,
+                plen: KEYLENGTH - alias.slen,
+                alias,
+            })
         })
     }
 

@@ -4,7 +4,7 @@ use super::devinet::inet_select_addr;
 use super::fib_semantics::RtScope;
 use super::ip_input::{Iphdr, ip_hdr};
 use super::ip_output::{
-    IP_HLEN, IP_OFFSET, IpHeader, __ip_select_ident, ip_local_out, ip_select_ttl, push_ip_header,
+    __ip_select_ident, IP_HLEN, IP_OFFSET, IpHeader, ip_local_out, ip_select_ttl, push_ip_header,
 };
 use super::mib::Icmp;
 use super::route::{
@@ -15,7 +15,7 @@ use crate::lib::hash::DetHashMap;
 use crate::net::Net;
 use crate::net::core::dev::{DevId, IFF_LOOPBACK};
 use crate::net::core::skbuff::{
-    DropReason, Frags, IpSummed, PktType, SKB_HEADROOM, Skb, SkBuff, consume_skb, kfree_skb,
+    DropReason, Frags, IpSummed, PktType, SKB_HEADROOM, SkBuff, Skb, consume_skb, kfree_skb,
     skb_data_align,
 };
 use crate::time::Jiffies;
@@ -173,9 +173,7 @@ fn icmpv4_global_allow(net: &mut Net, icmp_type: u8, code: u8) -> bool {
 
 /// The limit of one peer (`icmpv4_xrlim_allow`, `inet_peer_xrlim_allow`).
 fn icmpv4_xrlim_allow(net: &mut Net, dst: &Dst, peer: Ipv4Addr, icmp_type: u8, code: u8) -> bool {
-    if icmpv4_mask_allow(net, icmp_type, code)
-        || net.devs[dst.dev].flags & IFF_LOOPBACK != 0
-    {
+    if icmpv4_mask_allow(net, icmp_type, code) || net.devs[dst.dev].flags & IFF_LOOPBACK != 0 {
         return true;
     }
     let now = net.jiffies();
@@ -375,8 +373,7 @@ pub(crate) fn icmp_rcv(net: &mut Net, mut skb: Skb) -> Option<IcmpErr> {
         return in_error(net, skb);
     }
     icmp_in_count(net, head[0]);
-    let to_many =
-        skb.rt.is_some_and(|rt| rt.rt_flags & (RTCF_BROADCAST | RTCF_MULTICAST) != 0);
+    let to_many = skb.rt.is_some_and(|rt| rt.rt_flags & (RTCF_BROADCAST | RTCF_MULTICAST) != 0);
     if to_many {
         let asks = matches!(head[0], ICMP_ECHO | ICMP_TIMESTAMP);
         let ignored = asks && net.sysctl.icmp_echo_ignore_broadcasts != 0;

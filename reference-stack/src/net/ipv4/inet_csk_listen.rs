@@ -61,9 +61,8 @@ impl BindView {
         } else {
             reuseport_ok && self.reuseport && other.reuseport
         };
-        let apart = self.addr != other.addr
-            && !self.addr.is_unspecified()
-            && !other.addr.is_unspecified();
+        let apart =
+            self.addr != other.addr && !self.addr.is_unspecified() && !other.addr.is_unspecified();
         !shared && !apart
     }
 }

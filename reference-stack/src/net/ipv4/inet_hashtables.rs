@@ -169,7 +169,8 @@ pub(crate) fn inet_lookup_listener(
     let score = |id: SockId| -> Option<(u32, bool)> {
         let sk = &socks.tcp(id)?.sk;
         let any = sk.inet_rcv_saddr.is_unspecified();
-        if (!any && sk.inet_rcv_saddr != key.saddr) || (sk.bound_dev_if != 0 && sk.bound_dev_if != dif)
+        if (!any && sk.inet_rcv_saddr != key.saddr)
+            || (sk.bound_dev_if != 0 && sk.bound_dev_if != dif)
         {
             return None;
         }

@@ -24,7 +24,8 @@ pub(crate) fn inet_twsk_hashdance(
     let tp = socks.tcp(id)?;
     let tw = from_socket(tp, state);
     let port = tw.tw_num;
-    let tw_id = socks.insert(&net.wmem, |tw_id| Sock::Tw(Arc::new(TimewaitSock { id: tw_id, ..tw })));
+    let tw_id =
+        socks.insert(&net.wmem, |tw_id| Sock::Tw(Arc::new(TimewaitSock { id: tw_id, ..tw })));
     socks.ehash_remove(id);
     socks.ehash_insert(tw_id);
     socks.bhash_add(port, tw_id);

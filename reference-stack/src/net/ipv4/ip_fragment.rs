@@ -13,7 +13,9 @@ use super::route::Dst;
 use crate::errno::Errno;
 use crate::net::Net;
 use crate::net::core::dev::skb_checksum_help;
-use crate::net::core::skbuff::{Cb, DropReason, Frags, Skb, consume_skb, kfree_skb, skb_data_align};
+use crate::net::core::skbuff::{
+    Cb, DropReason, Frags, Skb, consume_skb, kfree_skb, skb_data_align,
+};
 use crate::net::core::sock::SkbQueue;
 use crate::time::TimerId;
 use std::collections::BTreeMap;
@@ -141,7 +143,8 @@ fn ip_frag_queue(
     mut skb: Skb,
     frag_off: u16,
 ) -> Result<(), (Skb, DropReason)> {
-    let header = usize::from(skb.head_at(skb.network_header).first().copied().unwrap_or(0) & 15) * 4;
+    let header =
+        usize::from(skb.head_at(skb.network_header).first().copied().unwrap_or(0) & 15) * 4;
     let total = skb.len();
     let offset = u32::from(frag_off & IP_OFFSET) * 8;
     let mut end = offset + (total.saturating_sub(header)) as u32;

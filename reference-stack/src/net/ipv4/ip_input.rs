@@ -13,7 +13,7 @@ use crate::lib::checksum::ip_compute_csum;
 use crate::net::Net;
 use crate::net::core::dev::{LOOPBACK_DEV, netif_rx};
 use crate::net::core::skbuff::{
-    Cb, DropReason, IpCb, IpSummed, PktType, Skb, SkBuff, SkbRt, kfree_skb,
+    Cb, DropReason, IpCb, IpSummed, PktType, SkBuff, Skb, SkbRt, kfree_skb,
 };
 use crate::uapi::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 use reference_stack_macros::traced;

@@ -4,7 +4,7 @@ use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, icmp_send};
 use super::ip_fragment::ip_do_fragment;
 use super::mib::{Ip, IpExt};
 use super::route::{
-    Dst, Flow4, RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RtType, __sk_dst_check,
+    __sk_dst_check, Dst, Flow4, RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RtType,
     ip_route_output_flow,
 };
 use crate::errno::Errno;
@@ -14,7 +14,7 @@ use crate::lib::siphash::siphash;
 use crate::net::Net;
 use crate::net::core::dev::{LOOPBACK_DEV, dev_queue_xmit};
 use crate::net::core::neighbour::{NeighId, neigh_lookup_or_create, neigh_output};
-use crate::net::core::skbuff::{Cb, DropReason, IpCb, Skb, SkBuff, kfree_skb};
+use crate::net::core::skbuff::{Cb, DropReason, IpCb, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SockCommon;
 use crate::net::ethernet::ETH_P_IP;
 use crate::time::Jiffies;
@@ -155,12 +155,7 @@ pub(crate) fn ip_queue_xmit(net: &mut Net, sk: &mut SockCommon, skb: Skb) -> Res
 }
 
 #[traced]
-fn __ip_queue_xmit(
-    net: &mut Net,
-    sk: &mut SockCommon,
-    mut skb: Skb,
-    tos: u8,
-) -> Result<(), Errno> {
+fn __ip_queue_xmit(net: &mut Net, sk: &mut SockCommon, mut skb: Skb, tos: u8) -> Result<(), Errno> {
     let dst = match __sk_dst_check(net, sk) {
         Some(dst) => dst,
         None => {

@@ -1,19 +1,19 @@
 //! Linux's `net/ipv4/`.
 
 pub(crate) mod af_inet;
-pub(crate) mod inet_connection_sock;
 pub(crate) mod arp;
 pub(crate) mod devinet;
 pub(crate) mod fib_frontend;
 pub(crate) mod fib_semantics;
 pub(crate) mod fib_trie;
 pub(crate) mod icmp;
+pub(crate) mod inet_connection_sock;
+pub(crate) mod inet_csk_listen;
 pub(crate) mod inet_hashtables;
+pub(crate) mod inet_timewait_sock;
 pub(crate) mod ip_fragment;
 pub(crate) mod ip_input;
 pub(crate) mod ip_options;
-pub(crate) mod inet_csk_listen;
-pub(crate) mod inet_timewait_sock;
 pub(crate) mod ip_output;
 pub(crate) mod ip_sockglue;
 pub mod mib;
@@ -30,7 +30,6 @@ pub(crate) mod tcp_recovery;
 pub(crate) mod tcp_sock;
 pub(crate) mod tcp_timer;
 pub(crate) mod udp;
-
 
 use crate::lib::siphash::SipKey;
 use std::sync::Arc;

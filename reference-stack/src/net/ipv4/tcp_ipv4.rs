@@ -1,8 +1,8 @@
 //! TCP over IPv4 (Linux `tcp_ipv4.c`, 5.15): the entrance of segments, active opening, answers
 //! without a socket, and ICMP errors.
 
-use super::inet_connection_sock::*;
 use super::icmp::IcmpErr;
+use super::inet_connection_sock::*;
 use super::inet_csk_listen::*;
 use super::inet_hashtables::*;
 use super::inet_timewait_sock::*;
@@ -23,7 +23,7 @@ use crate::net::core::skbuff::{
 use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
 use crate::net::ipv4::mib::{Icmp, Ip, Tcp, TcpExt};
 use crate::net::ipv4::tcp::{tcp_done, tcp_init_sock, tcp_set_state};
-use crate::uapi::{IP_PMTUDISC_DONT, IP_PMTUDISC_DO, IP_PMTUDISC_WANT, IPPROTO_TCP};
+use crate::uapi::{IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IPPROTO_TCP};
 use std::net::Ipv4Addr;
 
 /// What TCP reads of the IP header in front of a segment.
@@ -80,7 +80,12 @@ pub(crate) fn secure_tcp_seq_and_ts_off(net: &Net, key: FourTuple) -> (SeqNum, u
 /// Whether a TIME-WAIT socket may be replaced by a new connection (`tcp_twsk_unique`): with
 /// timestamps a second later, if `tcp_tw_reuse` allows (2: on loopback). The new connection
 /// takes over where its numbers end.
-pub(crate) fn tcp_twsk_unique(tp: &mut TcpSock, net: &Net, tw: &TimewaitSock, searching: bool) -> bool {
+pub(crate) fn tcp_twsk_unique(
+    tp: &mut TcpSock,
+    net: &Net,
+    tw: &TimewaitSock,
+    searching: bool,
+) -> bool {
     let loopback = tw.tw_daddr.is_loopback() || tw.tw_saddr.is_loopback();
     let reuse = match net.sysctl.tcp_tw_reuse {
         0 => false,
@@ -411,7 +416,11 @@ pub(crate) fn tcp_v4_conn_request(
 }
 
 /// The route of a request's answers (`inet_csk_route_req`).
-pub(crate) fn inet_csk_route_req(tp: &TcpSock, net: &mut Net, req: &RequestSock) -> Result<Dst, Errno> {
+pub(crate) fn inet_csk_route_req(
+    tp: &TcpSock,
+    net: &mut Net,
+    req: &RequestSock,
+) -> Result<Dst, Errno> {
     let mut fl = Flow4 {
         saddr: req.ir_loc_addr,
         daddr: req.ir_rmt_addr,
@@ -503,7 +512,14 @@ fn tcp_ca_openreq_child(tp: &mut TcpSock, net: &mut Net) {
 }
 
 /// Sends a header of our own making in answer to a segment.
-fn send_reply(net: &mut Net, skb: &Skb, context: ReplyContext, header: &TcpHeader, opts: &TcpOutOptions, tos: u8) {
+fn send_reply(
+    net: &mut Net,
+    skb: &Skb,
+    context: ReplyContext,
+    header: &TcpHeader,
+    opts: &TcpOutOptions,
+    tos: u8,
+) {
     let Some(ip) = ip_hdr(skb) else { return };
     let mut reply = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
     header.write(reply.push(20 + opts.len() as usize), opts);
@@ -682,8 +698,7 @@ pub(crate) const ICMP_ERR_CONVERT: [Errno; 16] = [
 
 /// An ICMP error about a segment of ours (`tcp_v4_err`).
 pub(crate) fn tcp_v4_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
-    let key =
-        FourTuple { saddr: err.saddr, sport: err.sport, daddr: err.daddr, dport: err.dport };
+    let key = FourTuple { saddr: err.saddr, sport: err.sport, daddr: err.daddr, dport: err.dport };
     let (seq, ty, code) = (SeqNum(err.seq), err.icmp_type, err.code);
     let Some(id) = inet_lookup_established(socks, &key) else {
         net.mib.inc(Icmp::InErrors);
@@ -767,8 +782,7 @@ fn tcp_ld_RTO_revert(tp: &mut TcpSock, net: &mut Net, seq: SeqNum) {
     let Some(sent) = tp.rtx_queue.front().map(tcp_skb_timestamp_us) else { return };
     tp.icsk.icsk_backoff -= 1;
     let max = tcp_rto_max(net);
-    tp.icsk.icsk_rto =
-        if tp.srtt_us != 0 { __tcp_set_rto(tp, net) } else { tcp_timeout_init(net) };
+    tp.icsk.icsk_rto = if tp.srtt_us != 0 { __tcp_set_rto(tp, net) } else { tcp_timeout_init(net) };
     tp.icsk.icsk_rto = inet_csk_rto_backoff(tp, max);
     tcp_mstamp_refresh(tp, net);
     let elapsed = net.time.usecs_to_jiffies(tp.tcp_mstamp.saturating_sub(sent));

@@ -34,9 +34,7 @@ pub(crate) enum TcpTwStatus {
 /// `tcp_in_window`: some of `seq..end_seq` lies in `s_win..e_win`, or it is an empty segment at
 /// its end.
 fn tcp_in_window(seq: SeqNum, end_seq: SeqNum, s_win: SeqNum, e_win: SeqNum) -> bool {
-    seq == s_win
-        || (end_seq.after(s_win) && seq.before(e_win))
-        || (seq == e_win && seq == end_seq)
+    seq == s_win || (end_seq.after(s_win) && seq.before(e_win)) || (seq == e_win && seq == end_seq)
 }
 
 /// The timestamp of a segment against what was remembered; whether it is too old, and the value.
@@ -88,11 +86,7 @@ pub(crate) fn tcp_timewait_state_process(
         return TcpTwStatus::Success;
     }
     let newer = tsval.is_some_and(|v| (tw.tw_ts_recent.wrapping_sub(v) as i32) < 0);
-    if th.syn()
-        && !th.rst()
-        && !th.ack()
-        && !paws_reject
-        && (seg.seq.after(tw.tw_rcv_nxt) || newer)
+    if th.syn() && !th.rst() && !th.ack() && !paws_reject && (seg.seq.after(tw.tw_rcv_nxt) || newer)
     {
         let isn = tw.tw_snd_nxt + (65535 + 2);
         return TcpTwStatus::Syn(if isn.0 == 0 { SeqNum(1) } else { isn });
@@ -408,12 +402,8 @@ pub(crate) fn tcp_check_req(
 
 /// The SYN came again: the SYN-ACK goes again, and its timer starts anew.
 fn syn_again(socks: &mut Socks, net: &mut Net, req: &mut RequestSock, seg: &Seg) {
-    let limited = tcp_oow_rate_limited(
-        net,
-        seg,
-        TcpExt::TCPACKSkippedSynRecv,
-        &mut req.last_oow_ack_time,
-    );
+    let limited =
+        tcp_oow_rate_limited(net, seg, TcpExt::TCPACKSkippedSynRecv, &mut req.last_oow_ack_time);
     save_oow_time(socks, req);
     if limited || !inet_rtx_syn_ack(socks, net, req.listener, req.id) {
         return;
@@ -472,7 +462,11 @@ pub(crate) fn tcp_child_process(
     skb: Skb,
 ) -> Verdict {
     let Some(tp) = socks.tcp_mut(child) else {
-        crate::net::core::skbuff::kfree_skb(net, skb, crate::net::core::skbuff::DropReason::NoSocket);
+        crate::net::core::skbuff::kfree_skb(
+            net,
+            skb,
+            crate::net::core::skbuff::DropReason::NoSocket,
+        );
         return Verdict::Done;
     };
     let state = tp.sk.sk_state;

@@ -16,9 +16,8 @@ use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
 use crate::uapi::{
-    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK,
-    MSG_TRUNC, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM,
-    SOCK_DGRAM,
+    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR,
+    POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
 };
 use hw_model::Frag;
 use std::net::Ipv4Addr;
@@ -215,14 +214,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
 
 /// The datagram with its header. The checksum is left to the device where the datagram goes
 /// out in one piece.
-fn build(
-    up: &UdpSock,
-    net: &mut Net,
-    msg: &SendMsg,
-    fl: &Flow4,
-    dport: u16,
-    whole: bool,
-) -> Skb {
+fn build(up: &UdpSock, net: &mut Net, msg: &SendMsg, fl: &Flow4, dport: u16, whole: bool) -> Skb {
     let len = msg.data.len();
     let mut skb = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
     skb.add_frag(Frag::new(msg.data.clone()));

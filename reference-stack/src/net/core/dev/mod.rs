@@ -2,13 +2,12 @@
 //!
 //! This file has the devices and their administration; [`xmit`] the way down, [`rx`] the way up.
 
-mod hw;
 mod rx;
 mod xmit;
 
 pub(crate) use rx::{
-    Napi, NapiPoll, PacketType, Softnet, frame_in, napi_schedule, net_rx_action, netif_receive_skb,
-    netif_rx, packet_type,
+    __napi_schedule_irqoff, Napi, NapiPoll, PacketType, Softnet, frame_in, napi_disable,
+    napi_schedule, napi_schedule_prep, net_rx_action, netif_receive_skb, netif_rx, packet_type,
 };
 pub(crate) use xmit::{
     __netif_schedule, NetdevTx, dev_queue_xmit, netif_queue_stopped, netif_stop_queue,
@@ -16,6 +15,7 @@ pub(crate) use xmit::{
 };
 
 use crate::Nanos;
+use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::errno::Errno;
 use crate::kernel::{FrameOut, NicConfig, NicKind, Port};
 use crate::net::Net;
@@ -90,7 +90,7 @@ pub(crate) enum Driver {
     /// `drivers/net/veth.c`; the other end is outside of the machine.
     Veth,
     /// `drivers/net/ethernet/faraday/ftgmac100.c`.
-    Ftgmac100(Box<hw::Ftgmac100>),
+    Ftgmac100(Box<ftgmac100::Ftgmac100>),
 }
 
 /// `struct net_device_stats`, the columns of /proc/net/dev.
@@ -267,7 +267,7 @@ pub(crate) fn register_nic(net: &mut Net, port: Port, nic: &NicConfig) -> Vec<St
         NicKind::Tun => (tun::tun_setup(nic), Vec::new()),
         NicKind::Tap => (tun::tap_setup(nic), Vec::new()),
         NicKind::Veth => (veth::veth_setup(nic), Vec::new()),
-        NicKind::Ftgmac100 { mac } => hw::probe(net, mac, nic),
+        NicKind::Ftgmac100 { mac } => ftgmac100::ftgmac100_probe(net, mac, nic),
     };
     dev.port = Some(port);
     register_netdevice(net, dev);
@@ -284,7 +284,7 @@ pub(crate) fn dev_open_all(net: &mut Net) {
 /// The console line of a PHY that found its link (`phy_print_status`), for a port's device.
 pub(crate) fn phy_link_line(net: &Net, port: Port) -> String {
     match net.devs.by_port(port).map(|id| &net.devs[id]) {
-        Some(dev) => hw::phy_link_line(net, dev),
+        Some(dev) => ftgmac100::phy_link_line(net, dev),
         None => String::new(),
     }
 }
@@ -296,7 +296,7 @@ pub(crate) fn dev_open(net: &mut Net, id: DevId) {
         return;
     }
     if let Driver::Ftgmac100(_) = net.devs[id].driver
-        && hw::open(net, id).is_err()
+        && ftgmac100::ftgmac100_open(net, id).is_err()
     {
         return;
     }
@@ -315,7 +315,7 @@ pub(crate) fn dev_close(net: &mut Net, id: DevId) {
         return;
     }
     if let Driver::Ftgmac100(_) = net.devs[id].driver {
-        hw::stop(net, id);
+        ftgmac100::ftgmac100_stop(net, id);
     }
     let dev = net.devs.get_mut(id);
     dev.flags &= !IFF_UP;
@@ -345,7 +345,7 @@ pub(crate) fn dev_set_mtu(net: &mut Net, id: DevId, mtu: u32) -> Result<(), Errn
 pub(crate) fn set_link(net: &mut Net, port: Port, up: bool) {
     let Some(id) = net.devs.by_port(port) else { return };
     if let Driver::Ftgmac100(_) = net.devs[id].driver {
-        hw::set_link(net, id, up);
+        ftgmac100::set_link(net, id, up);
         return;
     }
     netif_carrier_set(net, id, up);
@@ -362,32 +362,33 @@ pub(crate) fn netif_carrier_set(net: &mut Net, id: DevId, up: bool) {
 /// `dev_watchdog` of a device: the driver's transmit timer.
 pub(crate) fn dev_watchdog(net: &mut Net, id: DevId) {
     if let Driver::Ftgmac100(_) = net.devs[id].driver {
-        hw::dev_watchdog(net, id);
+        ftgmac100::dev_watchdog(net, id);
     }
 }
 
 /// `phy_state_machine` of a device's PHY.
 pub(crate) fn phy_state_machine(net: &mut Net, id: DevId) {
     if let Driver::Ftgmac100(_) = net.devs[id].driver {
-        hw::phy_state_machine(net, id);
+        ftgmac100::phy_state_machine(net, id);
     }
 }
 
 /// Takes the frames that left the machine, in order of leaving.
 pub(crate) fn frames_out(net: &mut Net) -> Vec<FrameOut> {
-    hw::collect_frames(net);
-    std::mem::take(&mut net.softnet.frames_out)
+    let mut frames = std::mem::take(&mut net.softnet.frames_out);
+    ftgmac100::collect_frames(net, &mut frames);
+    frames
 }
 
 /// When the hardware has something to do next.
 pub(crate) fn next_event(net: &Net) -> Option<Nanos> {
-    hw::next_event(net)
+    ftgmac100::next_event(net)
 }
 
 /// Lets the hardware do what is due now; its interrupts schedule what they schedule, and a poll
 /// that waited for it is tried again.
 pub(crate) fn advance(net: &mut Net) {
-    hw::advance(net);
+    ftgmac100::advance(net);
     rx::retry_stalled_polls(net);
 }
 
@@ -395,7 +396,7 @@ impl Net {
     /// Buffers that stand in a queue below the sockets, where they may.
     pub(crate) fn queued_skbs(&self) -> usize {
         let devices: usize =
-            self.devs.iter().map(|d| d.qdisc.len() + hw::queued_skbs(d)).sum();
+            self.devs.iter().map(|d| d.qdisc.len() + ftgmac100::queued_skbs(d)).sum();
         devices + self.softnet.queued() + self.neigh.queued() + self.ip.frags.queued()
     }
 }

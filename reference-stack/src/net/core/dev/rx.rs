@@ -1,10 +1,11 @@
 //! The way up: the backlog, NAPI and the NET_RX softirq.
 
-use super::{DevId, Driver, ETH_HLEN, hw};
+use super::{DevId, Driver, ETH_HLEN};
+use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::drivers::net::{tun, veth};
 use crate::kernel::{FrameIn, FrameOut, Port};
 use crate::net::Net;
-use crate::net::core::skbuff::{DropReason, PktType, Skb, SkBuff, kfree_skb};
+use crate::net::core::skbuff::{DropReason, PktType, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
 use crate::net::ethernet::{ETH_P_8021Q, ETH_P_ARP, ETH_P_IP};
 use reference_stack_macros::traced;
@@ -63,15 +64,28 @@ const NAPI_POLL_WEIGHT: usize = 64;
 /// Puts a NAPI instance on the poll list, if it is not there (`napi_schedule_prep` and
 /// `__napi_schedule_irqoff`); whether it was put there.
 pub(crate) fn napi_schedule(net: &mut Net, napi: Napi) -> bool {
-    if net.softnet.poll_list.contains(&napi) || net.softnet.stalled.contains(&napi) {
+    if !napi_schedule_prep(net, napi) {
         return false;
     }
     __napi_schedule_irqoff(net, napi);
     true
 }
 
+/// Whether a NAPI instance may be scheduled: it is not yet.
 #[traced]
-fn __napi_schedule_irqoff(net: &mut Net, napi: Napi) {
+pub(crate) fn napi_schedule_prep(net: &Net, napi: Napi) -> bool {
+    !net.softnet.poll_list.contains(&napi) && !net.softnet.stalled.contains(&napi)
+}
+
+/// Takes a NAPI instance off the lists (`napi_disable`).
+pub(crate) fn napi_disable(net: &mut Net, napi: Napi) {
+    net.softnet.poll_list.retain(|&n| n != napi);
+    net.softnet.stalled.retain(|&n| n != napi);
+}
+
+/// Puts a NAPI instance on the poll list; [`napi_schedule_prep`] has said that it may be.
+#[traced]
+pub(crate) fn __napi_schedule_irqoff(net: &mut Net, napi: Napi) {
     ____napi_schedule(net, napi);
 }
 
@@ -116,7 +130,7 @@ pub(crate) fn frame_in(net: &mut Net, port: Port, frame: FrameIn) {
     match net.devs[id].driver {
         Driver::Tun | Driver::Tap => tun::tun_get_user(net, id, frame),
         Driver::Veth => veth::veth_forward_skb(net, id, frame),
-        Driver::Ftgmac100(_) => hw::frame_in(net, id, frame),
+        Driver::Ftgmac100(_) => ftgmac100::frame_in(net, id, frame),
         Driver::Loopback => {}
     }
 }
@@ -170,7 +184,7 @@ fn napi_poll(net: &mut Net, napi: Napi, out: &mut Vec<Skb>) -> NapiPoll {
     match napi {
         Napi::Backlog => process_backlog(net, out),
         Napi::Dev(id) => match net.devs[id].driver {
-            Driver::Ftgmac100(_) => hw::poll(net, id, NAPI_POLL_WEIGHT, out),
+            Driver::Ftgmac100(_) => ftgmac100::ftgmac100_poll(net, id, NAPI_POLL_WEIGHT, out),
             _ => NapiPoll::Complete,
         },
     }
@@ -210,8 +224,7 @@ fn skb_vlan_untag(skb: &mut SkBuff) -> bool {
         return false;
     }
     let tag = skb.linear();
-    let (tci, proto) =
-        (u16::from_be_bytes([tag[0], tag[1]]), u16::from_be_bytes([tag[2], tag[3]]));
+    let (tci, proto) = (u16::from_be_bytes([tag[0], tag[1]]), u16::from_be_bytes([tag[2], tag[3]]));
     skb.vlan_tci = Some(tci);
     skb.protocol = proto;
     skb.pull(4);

@@ -1,12 +1,13 @@
 //! The way down: `dev_queue_xmit` to the driver.
 
-use super::{DevId, Driver, NETIF_F_HW_CSUM, NETIF_F_TSO, hw};
+use super::{DevId, Driver, NETIF_F_HW_CSUM, NETIF_F_TSO};
+use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::drivers::net::{loopback, tun, veth};
 use crate::errno::Errno;
 use crate::kernel::FrameOut;
 use crate::net::Net;
 use crate::net::core::gso::skb_gso_segment;
-use crate::net::core::skbuff::{DropReason, IpSummed, Skb, SkBuff, kfree_skb};
+use crate::net::core::skbuff::{DropReason, IpSummed, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
 use crate::net::sched::Qdisc;
 use reference_stack_macros::traced;
@@ -178,7 +179,7 @@ fn __netdev_start_xmit(net: &mut Net, id: DevId, skb: Skb, more: bool) -> Netdev
         Driver::Loopback => loopback::loopback_xmit(net, id, skb),
         Driver::Tun | Driver::Tap => tun::tun_net_xmit(net, id, skb),
         Driver::Veth => veth::veth_xmit(net, id, skb),
-        Driver::Ftgmac100(_) => hw::hard_start_xmit(net, id, skb, more),
+        Driver::Ftgmac100(_) => ftgmac100::ftgmac100_hard_start_xmit(net, id, skb, more),
     }
 }
 

@@ -99,9 +99,7 @@ fn tcp_ack_probe(tp: &mut TcpSock, net: &mut Net) {
 }
 
 fn tcp_ack_is_dubious(tp: &TcpSock, flag: u32) -> bool {
-    flag & FLAG_NOT_DUP == 0
-        || flag & FLAG_CA_ALERT != 0
-        || tp.icsk.icsk_ca_state != CaState::Open
+    flag & FLAG_NOT_DUP == 0 || flag & FLAG_CA_ALERT != 0 || tp.icsk.icsk_ca_state != CaState::Open
 }
 
 /// With much reordering, any delivery lets the window grow; else only in-order ones do.
@@ -114,7 +112,14 @@ fn tcp_may_raise_cwnd(tp: &TcpSock, net: &Net, flag: u32) -> bool {
 }
 
 /// Sets the congestion window for what was delivered (`tcp_cong_control`).
-fn tcp_cong_control(tp: &mut TcpSock, net: &mut Net, ack: SeqNum, acked: u32, flag: u32, losses: i32) {
+fn tcp_cong_control(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    ack: SeqNum,
+    acked: u32,
+    flag: u32,
+    losses: i32,
+) {
     if tcp_in_cwnd_reduction(tp) {
         tcp_cwnd_reduction(tp, acked as i32, losses, flag);
     } else if tcp_may_raise_cwnd(tp, net, flag) {
@@ -155,7 +160,12 @@ fn tcp_newly_delivered(tp: &TcpSock, net: &mut Net, prior_delivered: u32, flag: 
 ///
 /// # Errors
 /// Why the whole segment is to be dropped: it acknowledges what was never sent, or is too old.
-pub(crate) fn tcp_ack(tp: &mut TcpSock, net: &mut Net, seg: &Seg, mut flag: u32) -> Result<bool, DropReason> {
+pub(crate) fn tcp_ack(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    seg: &Seg,
+    mut flag: u32,
+) -> Result<bool, DropReason> {
     let prior_snd_una = tp.snd_una;
     let prior_packets = tp.packets_out;
     let (prior_delivered, prior_lost) = (tp.delivered, tp.lost);

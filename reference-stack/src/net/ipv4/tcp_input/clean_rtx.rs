@@ -143,7 +143,8 @@ pub(crate) fn tcp_clean_rtx_queue(
     if tp.rtx_queue.front().is_some_and(|skb| skb.sacked & TCPCB_SACKED_ACKED != 0) {
         c.flag |= FLAG_SACK_RENEGING;
     }
-    let (rtt_update, sack_rtt_us) = take_rtt_samples(tp, net, &mut c, prior_sacked, prior_snd_una, sack);
+    let (rtt_update, sack_rtt_us) =
+        take_rtt_samples(tp, net, &mut c, prior_sacked, prior_snd_una, sack);
     after_clean(tp, net, &mut c, prior_fack, ece_ack);
     if c.flag & FLAG_ACKED == 0
         && rtt_update

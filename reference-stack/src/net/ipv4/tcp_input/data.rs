@@ -389,10 +389,7 @@ pub(crate) fn __tcp_ack_snd_check(tp: &mut TcpSock, net: &mut Net, ofo_possible:
     let enough = tp.rcv_nxt.since(tp.rcv_wup) > u32::from(tp.icsk.icsk_ack.rcv_mss)
         && ((tp.rcv_nxt.since(tp.copied_seq) as i32) < tp.sk.sk_rcvlowat
             || __tcp_select_window(tp, net) >= tp.rcv_wnd);
-    if enough
-        || tcp_in_quickack_mode(tp, net)
-        || tp.icsk.icsk_ack.pending & ICSK_ACK_NOW != 0
-    {
+    if enough || tcp_in_quickack_mode(tp, net) || tp.icsk.icsk_ack.pending & ICSK_ACK_NOW != 0 {
         return tcp_send_ack(tp, net);
     }
     if !ofo_possible || tp.out_of_order_queue.is_empty() {

@@ -381,7 +381,8 @@ pub(crate) fn tcp_validate_incoming(
             if seg.th.syn() {
                 return tcp_syn_challenge(tp, net, skb, syn_inerr);
             }
-            if !tcp_oow_rate_limited(net, seg, TcpExt::TCPACKSkippedSeq, &mut tp.last_oow_ack_time) {
+            if !tcp_oow_rate_limited(net, seg, TcpExt::TCPACKSkippedSeq, &mut tp.last_oow_ack_time)
+            {
                 tcp_send_dupack(tp, net, seg);
             }
         } else if tcp_reset_check(tp, seg) {
@@ -419,11 +420,8 @@ fn tcp_reset_is_exact(tp: &TcpSock, seg: &Seg) -> bool {
         return false;
     }
     let n = usize::from(tp.rx_opt.num_sacks).min(tp.selective_acks.len());
-    let max_sack = tp.selective_acks[..n]
-        .iter()
-        .map(|b| b.end_seq)
-        .reduce(SeqNum::max)
-        .unwrap_or(tp.rcv_nxt);
+    let max_sack =
+        tp.selective_acks[..n].iter().map(|b| b.end_seq).reduce(SeqNum::max).unwrap_or(tp.rcv_nxt);
     seg.seq == max_sack
 }
 
@@ -464,7 +462,11 @@ pub(crate) fn tcp_oow_rate_limited(
 }
 
 /// `__tcp_oow_rate_limited`.
-pub(crate) fn __tcp_oow_rate_limited(net: &mut Net, mib: TcpExt, last: &mut Option<Jiffies>) -> bool {
+pub(crate) fn __tcp_oow_rate_limited(
+    net: &mut Net,
+    mib: TcpExt,
+    last: &mut Option<Jiffies>,
+) -> bool {
     let now = net.jiffies();
     if let Some(then) = *last {
         let limit = net.time.msecs_to_jiffies(net.sysctl.tcp_invalid_ratelimit as u64);

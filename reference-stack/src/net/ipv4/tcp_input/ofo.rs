@@ -361,11 +361,7 @@ fn collapsed_truesize(net: &Net, len: u32) -> u32 {
 }
 
 /// Packs contiguous buffers of a queue into fewer (`tcp_collapse`), where that lowers the charge.
-fn tcp_collapse(
-    tp: &mut TcpSock,
-    net: &mut Net,
-    queue: impl Fn(&mut TcpSock) -> &mut SkbQueue,
-) {
+fn tcp_collapse(tp: &mut TcpSock, net: &mut Net, queue: impl Fn(&mut TcpSock) -> &mut SkbQueue) {
     let old = std::mem::take(queue(tp));
     let mut run: Vec<Skb> = Vec::new();
     let mut old = old;
@@ -401,7 +397,8 @@ fn collapse_run(
         return;
     };
     let mut cb = first.tcp_cb();
-    let mut parts: std::collections::VecDeque<Frag> = run.iter().flat_map(|s| s.frags.clone()).collect();
+    let mut parts: std::collections::VecDeque<Frag> =
+        run.iter().flat_map(|s| s.frags.clone()).collect();
     let flags = run.iter().fold(0, |f, s| f | s.tcp_cb().tcp_flags);
     rx_uncharge(tp, net, before);
     for skb in run {

@@ -1,8 +1,8 @@
 //! TCP options of a received segment (Linux `tcp_parse_options()` and its fast forms, 5.15).
 
+use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use crate::net::ipv4::tcp_sock::{SackBlock, TCP_MAX_WSCALE, TcpOptionsReceived, TcpSock};
-use crate::lib::seqnum::SeqNum;
 
 pub(crate) const TCPOPT_NOP: u8 = 1;
 pub(crate) const TCPOPT_EOL: u8 = 0;
@@ -41,11 +41,10 @@ impl SackBlocks {
 
     fn parse(value: &[u8]) -> Self {
         let mut sack = Self::default();
-        for (block, bytes) in sack.blocks.iter_mut().zip(value.chunks_exact(TCPOLEN_SACK_PERBLOCK)) {
-            *block = SackBlock {
-                start_seq: SeqNum(be32(bytes, 0)),
-                end_seq: SeqNum(be32(bytes, 4)),
-            };
+        for (block, bytes) in sack.blocks.iter_mut().zip(value.chunks_exact(TCPOLEN_SACK_PERBLOCK))
+        {
+            *block =
+                SackBlock { start_seq: SeqNum(be32(bytes, 0)), end_seq: SeqNum(be32(bytes, 4)) };
             sack.n += 1;
         }
         sack
@@ -104,9 +103,7 @@ pub(crate) fn tcp_parse_options(
                 opt_rx.rcv_tsval = be32(value, 0);
                 opt_rx.rcv_tsecr = be32(value, 4);
             }
-            (TCPOPT_SACK_PERM, TCPOLEN_SACK_PERM)
-                if syn && !estab && net.sysctl.tcp_sack != 0 =>
-            {
+            (TCPOPT_SACK_PERM, TCPOLEN_SACK_PERM) if syn && !estab && net.sysctl.tcp_sack != 0 => {
                 opt_rx.sack_ok = 1;
                 tcp_sack_reset(opt_rx);
             }

@@ -170,4 +170,3 @@ pub(crate) fn tcp_synack_rtt_meas(tp: &mut TcpSock, net: &Net, snt_synack: u64) 
     let mut rs = RateSample::default();
     tcp_ack_update_rtt(tp, net, super::FLAG_SYN_ACKED, rtt_us, -1, rtt_us, &mut rs);
 }
-

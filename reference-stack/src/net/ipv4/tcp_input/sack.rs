@@ -95,8 +95,8 @@ fn tcp_check_dsack(
             first
         }
         [first, second, ..] => {
-            let inside = !first.end_seq.after(second.end_seq)
-                && !first.start_seq.before(second.start_seq);
+            let inside =
+                !first.end_seq.after(second.end_seq) && !first.start_seq.before(second.start_seq);
             if !inside {
                 return false;
             }

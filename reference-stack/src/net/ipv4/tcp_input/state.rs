@@ -54,7 +54,8 @@ pub(crate) fn tcp_init_transfer(tp: &mut TcpSock, net: &mut Net) {
     tcp_mtup_init(tp, net);
     tcp_init_metrics(tp, net);
     // RFC 5681 3.1: a SYN that was sent again leaves one segment; Linux allows one retransmission.
-    tp.snd_cwnd = if tp.total_retrans > 1 && tp.undo_marker.is_some() { 1 } else { tcp_init_cwnd(tp) };
+    tp.snd_cwnd =
+        if tp.total_retrans > 1 && tp.undo_marker.is_some() { 1 } else { tcp_init_cwnd(tp) };
     tp.snd_cwnd_stamp = net.jiffies();
     if !tp.icsk.icsk_ca_initialized {
         tcp_init_congestion_control(tp, net);
@@ -171,12 +172,7 @@ fn unacceptable_synack(tp: &mut TcpSock, net: &mut Net, seg: &Seg) -> Option<boo
 }
 
 /// Our SYN is answered.
-fn synack_received(
-    tp: &mut TcpSock,
-    net: &mut Net,
-    skb: Skb,
-    seg: &Seg,
-) -> Result<Verdict, Skb> {
+fn synack_received(tp: &mut TcpSock, net: &mut Net, skb: Skb, seg: &Seg) -> Result<Verdict, Skb> {
     // RFC 3168 6.1.1: a SYN-ACK agrees with ECE and without CWR.
     if seg.th.flags & (TCPHDR_ECE | TCPHDR_CWR) != TCPHDR_ECE {
         tp.ecn_flags &= !TCP_ECN_OK;

@@ -320,8 +320,8 @@ fn grow_by_segment_table(tp: &mut TcpSock, net: &Net, copied: u32) {
     }
     let advmss = u32::from(tp.advmss);
     let mut rcvwin = (u64::from(copied) << 1) + 16 * u64::from(advmss);
-    let grow = rcvwin * u64::from(copied - tp.rcvq_space.space)
-        / u64::from(tp.rcvq_space.space.max(1));
+    let grow =
+        rcvwin * u64::from(copied - tp.rcvq_space.space) / u64::from(tp.rcvq_space.space.max(1));
     rcvwin += grow << 1;
     let mut rcvmem = net.profile.skb_truesize(advmss + net.profile.max_tcp_header) as i32;
     while tcp_win_from_space(tp, net, rcvmem) < i32::from(tp.advmss) {

@@ -144,7 +144,7 @@ pub(crate) fn ftgmac100_poll(
         (polled, p.tx_queue_full())
     });
     for skb in &mut out[first..] {
-        eth_type_trans(net, skb, id);
+        skb.protocol = eth_type_trans(skb, &net.devs[id]);
     }
     let Some((polled, full)) = polled else { return NapiPoll::Complete };
     if !full && net.devs[id].xoff {
@@ -175,8 +175,7 @@ fn interrupts(net: &mut Net) {
 /// The interrupt handler: acknowledges, notes trouble, and leaves the frames to NAPI.
 #[traced]
 fn ftgmac100_interrupt(net: &mut Net, id: DevId) {
-    if with(net, id, ring::acknowledge) == Some(true)
-        && dev::napi_schedule_prep(net, Napi::Dev(id))
+    if with(net, id, ring::acknowledge) == Some(true) && dev::napi_schedule_prep(net, Napi::Dev(id))
     {
         dev::__napi_schedule_irqoff(net, Napi::Dev(id));
     }
@@ -231,7 +230,9 @@ pub(crate) fn phy_link_line(_net: &Net, dev: &NetDevice) -> String {
         Some(speed) if speed >= 1000 => {
             format!("ftgmac100 {name}: Link is Up - {}Gbps/Full - flow control rx/tx", speed / 1000)
         }
-        Some(speed) => format!("ftgmac100 {name}: Link is Up - {speed}Mbps/Full - flow control rx/tx"),
+        Some(speed) => {
+            format!("ftgmac100 {name}: Link is Up - {speed}Mbps/Full - flow control rx/tx")
+        }
         None => format!("ftgmac100 {name}: Link is Down"),
     }
 }

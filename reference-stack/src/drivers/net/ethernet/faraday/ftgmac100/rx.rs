@@ -1,8 +1,8 @@
 //! Reception: descriptors to skbs, and the NAPI poll.
 
 use super::regs::*;
-use super::tx::ftgmac100_tx_complete;
 use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, RX_QUEUE_ENTRIES, ftgmac100_start_hw};
+use super::tx::ftgmac100_tx_complete;
 use crate::net::core::skbuff::{Frags, IpSummed, Skb};
 use hw_model::{DmaAddr, Frag, Reg};
 use std::sync::Arc;

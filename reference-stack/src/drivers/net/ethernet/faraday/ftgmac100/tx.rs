@@ -3,12 +3,14 @@
 use super::regs::*;
 use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_QUEUE_ENTRIES, TxSlot};
 use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, Skb, skb_free};
-use crate::net::ethernet::{ETH_P_IP, ETH_ZLEN};
+use crate::net::ethernet::ETH_P_IP;
 use crate::uapi::{IPPROTO_TCP, IPPROTO_UDP};
 use hw_model::{DmaAddr, Frag, Reg};
 use reference_stack_macros::traced;
 use std::sync::Arc;
 
+/// Shortest frame without FCS (`ETH_ZLEN`).
+const ETH_ZLEN: usize = 60;
 /// Free descriptors under which the queue stops.
 const TX_THRESHOLD: usize = MAX_SKB_FRAGS + 1;
 

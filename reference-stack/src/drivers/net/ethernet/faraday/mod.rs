@@ -1,0 +1,3 @@
+//! Faraday's MACs.
+
+pub(crate) mod ftgmac100;

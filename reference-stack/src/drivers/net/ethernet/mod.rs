@@ -1,0 +1,3 @@
+//! Ethernet drivers (Linux `drivers/net/ethernet/`).
+
+pub(crate) mod faraday;
