@@ -6,7 +6,6 @@ use crate::net::ipv4::tcp_cong::*;
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_rate::tcp_rate_gen;
 use crate::net::ipv4::tcp_recovery::tcp_rack_update_reo_wnd;
-use crate::net::ipv4::tcp_timer::*;
 
 /// Whether a segment's window counts (`tcp_may_update_window`, RFC 9293 3.10.7.4).
 pub(crate) fn tcp_may_update_window(tp: &TcpSock, ack: SeqNum, ack_seq: SeqNum, nwin: u32) -> bool {

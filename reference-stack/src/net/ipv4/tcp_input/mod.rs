@@ -21,6 +21,9 @@ pub(crate) mod sack;
 pub(crate) mod state;
 pub(crate) mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use ack::*;
 pub(crate) use clean_rtx::*;
 pub(crate) use conn_request::*;
