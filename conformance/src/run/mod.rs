@@ -28,6 +28,7 @@ use reference_stack::Version;
 
 use crate::results::{CaseResult, Nic, Status, Variant};
 use crate::script::{self, Defines, ScriptError, Source};
+use crate::target::reference::Reference;
 use crate::target::{Addresses, Refusal, Target};
 use config::Config;
 use schedule::{Run, Stop};
@@ -138,6 +139,31 @@ pub fn discover(paths: &[PathBuf], root: &Path) -> Result<Vec<CaseId>, RunError>
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+/// Runs a script file on the reference. Its id is the file's name; its working folder is its own.
+///
+/// # Errors
+/// What keeps the script from being run; a script that fails is a result.
+pub fn run_file(path: &Path, options: &RunOptions) -> Result<CaseResult, RunError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| RunError::Read { path: path.to_owned(), error })?;
+    let source = Source::new(&path.display().to_string(), &text);
+    let id = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    run_source(&source, &id, path.parent().unwrap_or(Path::new(".")), options)
+}
+
+/// Runs a script from its text on the reference. `folder` is where relative paths in its commands start.
+///
+/// # Errors
+/// Likewise.
+pub fn run_source(
+    source: &Source,
+    id: &str,
+    folder: &Path,
+    options: &RunOptions,
+) -> Result<CaseResult, RunError> {
+    run_on(source, id, folder, options, |addresses| Reference::new(addresses, options))
 }
 
 /// Runs a script from its text on the target that `boot` makes for its addresses.

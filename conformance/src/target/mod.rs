@@ -3,6 +3,9 @@
 //! A target speaks IP packets, whatever carries them: an attachment that has a link layer frames them, resolves
 //! addresses and takes the frame apart again below this trait.
 
+mod ethernet;
+pub mod reference;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;

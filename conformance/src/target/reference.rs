@@ -1,0 +1,354 @@
+//! The reference stack as a target, in virtual time.
+//!
+//! `tun`: IP packets into and out of the stack's TUN device, super-packets included. `ftgmac100`: the same packets as
+//! Ethernet frames on the MAC's wire; the far end answers ARP, and a packet counts as received when the rings and
+//! interrupts that it causes have been worked off.
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use reference_stack::syscalls::SysResult;
+use reference_stack::{
+    AdminError, BootConfig, Call, FrameIn, Kernel, Nanos, NicConfig, NicKind, Port, Profile,
+    RouteSpec, RouteVerb as KernelVerb, TaskId,
+};
+
+use super::ethernet::{self, Frame};
+use super::{Addresses, Admin, Finished, Refusal, RouteVerb, Sent, Target, Thread};
+use crate::frames::PcapWriter;
+use crate::results::Nic;
+use crate::run::RunOptions;
+
+/// The stack's own hardware address.
+const OWN: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x01];
+const PORT: Port = Port(0);
+/// How long after a frame's arrival its interrupts may come, nanoseconds: longer than the interrupt mitigation waits.
+const SETTLE_NS: Nanos = 200_000;
+/// How long an interface has before the run, nanoseconds: the PHY's state machine runs once a second.
+const BRING_UP_NS: Nanos = 3_000_000_000;
+
+/// A booted reference stack with a process of two threads.
+pub struct Reference {
+    kernel: Kernel,
+    nic: Nic,
+    device: &'static str,
+    mtu: usize,
+    own: Ipv4Addr,
+    main: TaskId,
+    blocking: TaskId,
+    sent: Vec<Sent>,
+    finished: Vec<Finished>,
+    /// Every frame with its time, if a capture is wanted.
+    capture: Option<Vec<(Nanos, Vec<u8>)>>,
+}
+
+impl Reference {
+    /// Boots the stack and sets its interface up.
+    ///
+    /// # Errors
+    /// Addresses that the stack does not take.
+    pub fn new(addresses: &Addresses, options: &RunOptions) -> Result<Self, Refusal> {
+        let IpAddr::V4(own) = addresses.local else {
+            return Err(Refusal::Unsupported("the reference has no IPv6 yet".into()));
+        };
+        let (device, kind) = match options.nic {
+            Nic::Tun => ("tun0", NicKind::Tun),
+            Nic::Ftgmac100 => ("eth0", NicKind::Ftgmac100 { mac: 0 }),
+            Nic::None => {
+                return Err(Refusal::Invalid(
+                    "the reference needs an attachment: tun or ftgmac100".into(),
+                ));
+            }
+        };
+        let nic = NicConfig { name: device.to_string(), kind, mac: OWN, mtu: addresses.mtu };
+        let mut config = BootConfig::new(Profile::new(options.version), vec![nic]);
+        config.seed = options.seed;
+        let mut kernel = Kernel::boot(&config);
+        let main = kernel.task_new();
+        let blocking = kernel.task_thread(main);
+        let mut target = Reference {
+            kernel,
+            nic: options.nic,
+            device,
+            mtu: addresses.mtu as usize,
+            own,
+            main,
+            blocking,
+            sent: Vec::new(),
+            finished: Vec::new(),
+            capture: options.pcap.is_some().then(Vec::new),
+        };
+        target.set_up(addresses)?;
+        Ok(target)
+    }
+
+    fn set_up(&mut self, addresses: &Addresses) -> Result<(), Refusal> {
+        self.administrate(&Admin::Address {
+            add: true,
+            address: addresses.local,
+            prefix: addresses.prefix,
+        })?;
+        let via = Some(addresses.gateway).filter(|gateway| *gateway != addresses.local);
+        let to = Some((addresses.remote, addresses.remote_prefix));
+        self.administrate(&Admin::Route {
+            verb: RouteVerb::Replace,
+            to,
+            via,
+            metrics: Vec::new(),
+        })?;
+        let until = self.kernel.now() + BRING_UP_NS;
+        while self.kernel.now() < until {
+            self.advance(until);
+        }
+        self.sent.clear();
+        Ok(())
+    }
+
+    fn task(&self, thread: Thread) -> TaskId {
+        match thread {
+            Thread::Main => self.main,
+            Thread::Blocking => self.blocking,
+        }
+    }
+
+    /// Takes over what left the stack and which calls returned. True if there was anything.
+    fn collect(&mut self) -> bool {
+        let mut any = false;
+        for frame in self.kernel.frames_out() {
+            let packet = match self.nic {
+                Nic::Ftgmac100 => match ethernet::open(&frame.bytes, self.own) {
+                    Frame::Ip(packet) => Some(packet),
+                    Frame::Ask(answer) => {
+                        self.record(frame.at, &frame.bytes);
+                        self.frame_in(answer, 0);
+                        continue;
+                    }
+                    Frame::Other => None,
+                },
+                Nic::Tun | Nic::None => Some(frame.bytes.clone()),
+            };
+            self.record(frame.at, &frame.bytes);
+            if let Some(packet) = packet {
+                self.sent.push(Sent { at: frame.at, packet });
+                any = true;
+            }
+        }
+        for done in self.kernel.completed() {
+            let thread = if done.task == self.main { Thread::Main } else { Thread::Blocking };
+            self.finished.push(Finished { thread, at: done.at, result: done.result });
+            any = true;
+        }
+        any
+    }
+
+    fn frame_in(&mut self, bytes: Vec<u8>, gso_size: u16) {
+        let now = self.kernel.now();
+        self.record(now, &bytes);
+        self.kernel.frame_in(PORT, FrameIn { bytes, gso_size });
+    }
+
+    fn record(&mut self, at: Nanos, bytes: &[u8]) {
+        let Some(capture) = &mut self.capture else { return };
+        let framed = match self.nic {
+            Nic::Ftgmac100 => bytes.to_vec(),
+            Nic::Tun | Nic::None => ethernet::frame(OWN, bytes),
+        };
+        capture.push((at, framed));
+    }
+
+    /// One event, or on to `until` without one.
+    fn step(&mut self, until: Nanos) {
+        let next = self.kernel.next_event().filter(|at| *at <= until);
+        self.kernel.advance(next.unwrap_or(until));
+    }
+
+    /// Lets the rings and interrupts of what just arrived be worked off.
+    fn settle(&mut self) {
+        let until = self.kernel.now() + SETTLE_NS;
+        self.collect();
+        while let Some(at) = self.kernel.next_event().filter(|at| *at <= until) {
+            self.kernel.advance(at);
+            self.collect();
+        }
+    }
+
+    fn route(
+        &mut self,
+        verb: RouteVerb,
+        to: Option<(IpAddr, u8)>,
+        via: Option<IpAddr>,
+        metrics: &[(String, String)],
+    ) -> Result<(), Refusal> {
+        let (to, plen) = match to {
+            Some((ip, plen)) => (v4(ip)?, plen.min(32)),
+            None => (Ipv4Addr::UNSPECIFIED, 0),
+        };
+        let mask = u32::MAX.checked_shl(32 - u32::from(plen)).unwrap_or(0);
+        let mut route = RouteSpec {
+            dst: Some((Ipv4Addr::from_bits(to.to_bits() & mask), plen)),
+            via: via.map(v4).transpose()?,
+            dev: Some(self.device.to_string()),
+            ..RouteSpec::default()
+        };
+        for (name, value) in metrics {
+            let invalid =
+                || Refusal::Invalid(format!("`{value}` is no value of a route's `{name}`"));
+            let number = || value.parse::<u32>().map_err(|_| invalid());
+            match name.as_str() {
+                "mtu" => route.mtu = Some(number()?),
+                "mtu lock" => (route.mtu, route.mtu_locked) = (Some(number()?), true),
+                "advmss" => route.advmss = Some(number()?),
+                "initcwnd" => route.initcwnd = Some(number()?),
+                "initrwnd" => route.initrwnd = Some(number()?),
+                "window" => route.window = Some(number()?),
+                "metric" => route.metric = number()?,
+                "quickack" => route.quickack = number()? != 0,
+                "src" => route.src = Some(value.parse().map_err(|_| invalid())?),
+                _ => {
+                    return Err(Refusal::Unsupported(format!(
+                        "a route's `{name}` is not supported"
+                    )));
+                }
+            }
+        }
+        let verb = match verb {
+            RouteVerb::Add => KernelVerb::Add,
+            RouteVerb::Replace | RouteVerb::Change => KernelVerb::Replace,
+            RouteVerb::Delete => KernelVerb::Del,
+        };
+        self.kernel.ip_route(verb, &route).map_err(refused)
+    }
+}
+
+fn v4(ip: IpAddr) -> Result<Ipv4Addr, Refusal> {
+    match ip {
+        IpAddr::V4(ip) => Ok(ip),
+        IpAddr::V6(_) => Err(Refusal::Unsupported("the reference has no IPv6 yet".into())),
+    }
+}
+
+fn refused(error: AdminError) -> Refusal {
+    Refusal::Invalid(error.to_string())
+}
+
+impl Target for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn nic(&self) -> Nic {
+        self.nic
+    }
+
+    fn now(&self) -> Nanos {
+        self.kernel.now()
+    }
+
+    fn advance(&mut self, until: Nanos) {
+        if self.collect() {
+            return;
+        }
+        while self.kernel.now() < until {
+            self.step(until);
+            if self.collect() {
+                return;
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.kernel.next_event().is_none()
+    }
+
+    fn inject(&mut self, packet: &[u8], gso_size: u16) -> Result<(), Refusal> {
+        if self.nic == Nic::Tun {
+            self.frame_in(packet.to_vec(), gso_size);
+            self.collect();
+            return Ok(());
+        }
+        if packet.len() > self.mtu {
+            return Err(Refusal::Unsupported(format!(
+                "a packet of {} bytes does not fit a frame of the ftgmac100 (MTU {}): run it with --nic tun",
+                packet.len(),
+                self.mtu
+            )));
+        }
+        self.frame_in(ethernet::frame(OWN, packet), 0);
+        self.settle();
+        Ok(())
+    }
+
+    fn sent(&mut self) -> Vec<Sent> {
+        self.collect();
+        std::mem::take(&mut self.sent)
+    }
+
+    fn call(&mut self, thread: Thread, call: Call) -> Result<Option<SysResult>, Refusal> {
+        let task = self.task(thread);
+        if self.kernel.is_blocked(task) {
+            return Err(Refusal::Invalid(
+                "a call is made while another one of its thread waits".into(),
+            ));
+        }
+        Ok(self.kernel.syscall(task, call))
+    }
+
+    fn finished(&mut self) -> Vec<Finished> {
+        self.collect();
+        std::mem::take(&mut self.finished)
+    }
+
+    fn give_up(&mut self, thread: Thread) {
+        let task = self.task(thread);
+        self.kernel.interrupt(task);
+        self.collect();
+        self.finished.retain(|done| done.thread != thread);
+    }
+
+    fn sysctl(&mut self, name: &str) -> Result<String, Refusal> {
+        self.kernel.sysctl(name).map_err(|error| Refusal::Invalid(error.to_string()))
+    }
+
+    fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        self.kernel.sysctl_set(name, value).map_err(|error| Refusal::Invalid(error.to_string()))
+    }
+
+    fn administrate(&mut self, what: &Admin) -> Result<(), Refusal> {
+        match what {
+            // No metrics are kept from connection to connection, so the cache is always empty.
+            Admin::FlushTcpMetrics => Ok(()),
+            Admin::Route { verb, to, via, metrics } => self.route(*verb, *to, *via, metrics),
+            Admin::Address { add, address, prefix } => {
+                let address = v4(*address)?;
+                let done = match add {
+                    true => self.kernel.ip_addr_add(self.device, address, *prefix),
+                    false => self.kernel.ip_addr_del(self.device, address, *prefix),
+                };
+                done.map_err(refused)
+            }
+            Admin::LinkMtu(mtu) => {
+                self.mtu = *mtu as usize;
+                self.kernel.ip_link_set_mtu(self.device, *mtu).map_err(refused)
+            }
+            Admin::LinkUp(up) => self.kernel.ip_link_set_up(self.device, *up).map_err(refused),
+        }
+    }
+
+    fn event_log(&self) -> Option<String> {
+        Some(format!("{:016x}", self.kernel.event_log().hash()))
+    }
+
+    fn leaks(&self) -> Vec<String> {
+        self.kernel.leak_check()
+    }
+
+    fn write_pcap(&self, path: &Path) -> io::Result<()> {
+        let mut writer = PcapWriter::new(io::BufWriter::new(File::create(path)?))?;
+        for (at, frame) in self.capture.iter().flatten() {
+            writer.frame(*at, frame)?;
+        }
+        Ok(())
+    }
+}
