@@ -331,7 +331,7 @@ pub(crate) fn udp_rcv(socks: &mut Socks, net: &mut Net, mut skb: Skb) {
         return kfree_skb(net, skb, DropReason::PktTooSmall);
     }
     skb.trim(len);
-    if check != 0 && skb.ip_summed != IpSummed::Unnecessary && !checksum_ok(&skb, saddr, daddr) {
+    if check != 0 && skb.ip_summed == IpSummed::None && !checksum_ok(&skb, saddr, daddr) {
         net.mib.inc(Udp::InCsumErrors);
         net.mib.inc(Udp::InErrors);
         return kfree_skb(net, skb, DropReason::UdpCsum);
