@@ -36,6 +36,7 @@ pub(crate) fn tcp_timeout_init(net: &Net) -> Jiffies {
 
 /// Arms the timer of an event for `when` jiffies from now, at most `max_when`
 /// (Linux `inet_csk_reset_xmit_timer()`).
+#[reference_stack_macros::traced]
 pub(crate) fn inet_csk_reset_xmit_timer(
     tp: &mut TcpSock,
     net: &mut Net,

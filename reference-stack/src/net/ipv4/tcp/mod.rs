@@ -44,6 +44,7 @@ use std::collections::VecDeque;
 const TCP_URG_VALID: u16 = 0x100;
 
 /// A new socket (Linux `tcp_init_sock()` after `sock_init_data()`).
+#[reference_stack_macros::traced]
 pub(crate) fn tcp_init_sock(net: &mut Net, id: SockId) -> TcpSock {
     let bufs = (net.sysctl.tcp_rmem[1], net.sysctl.tcp_wmem[1]);
     let sk = SockCommon::new(id, AF_INET, SOCK_STREAM, IPPROTO_TCP, bufs);

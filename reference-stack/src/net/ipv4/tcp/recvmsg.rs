@@ -1,7 +1,7 @@
 //! Receiving (Linux `tcp_recvmsg_locked()`), and the ACKs that reading causes.
 
 use super::*;
-use crate::net::core::skbuff::DropReason;
+use crate::net::core::skbuff::{DropReason, SkBuff};
 use crate::net::ipv4::inet_connection_sock::{inet_csk_ack_scheduled, inet_csk_in_pingpong_mode};
 use crate::net::ipv4::tcp_input::{sock_rfree, tcp_fast_path_check, tcp_rcv_space_adjust};
 use crate::net::ipv4::tcp_output::{__tcp_select_window, tcp_mstamp_refresh, tcp_send_ack};
@@ -61,6 +61,12 @@ pub(crate) fn tcp_recvmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut RecvMsg) ->
     if msg.flags & MSG_OOB != 0 {
         return tcp_recv_urg(tp, msg);
     }
+    tcp_recvmsg_locked(tp, net, msg)
+}
+
+/// The reading itself.
+#[traced]
+fn tcp_recvmsg_locked(tp: &mut TcpSock, net: &mut Net, msg: &mut RecvMsg) -> IoResult<usize> {
     let peek = msg.flags & MSG_PEEK != 0;
     if peek {
         msg.buf.clear();
@@ -136,7 +142,22 @@ fn nothing_queued(
         }
     }
     tcp_cleanup_rbuf(tp, net, copied);
-    Ok(Some(Progress::Wait))
+    Ok(Some(sk_wait_data()))
+}
+
+/// The call waits until the socket is woken (`sk_wait_data`).
+#[traced]
+fn sk_wait_data() -> Progress<usize> {
+    Progress::Wait
+}
+
+/// Copies a buffer's bytes to the caller (`skb_copy_datagram_msg`).
+#[traced]
+fn skb_copy_datagram_msg(skb: &SkBuff, offset: u32, msg: &mut RecvMsg, len: u32) {
+    let start = msg.buf.len();
+    msg.buf.resize(start + len as usize, 0);
+    let got = skb.copy_bits(offset as usize, &mut msg.buf[start..]);
+    msg.buf.truncate(start + got);
 }
 
 fn end_without_data(tp: &TcpSock, msg: &RecvMsg) -> Option<Errno> {
@@ -183,10 +204,7 @@ fn read_from(
         }
     }
     if msg.flags & MSG_TRUNC == 0 && used > 0 {
-        let start = msg.buf.len();
-        msg.buf.resize(start + used as usize, 0);
-        let got = skb.copy_bits(offset as usize, &mut msg.buf[start..]);
-        msg.buf.truncate(start + got);
+        skb_copy_datagram_msg(skb, offset, msg, used);
     }
     if !peek {
         tp.copied_seq = seq + used + skipped;

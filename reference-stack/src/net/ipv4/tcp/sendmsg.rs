@@ -93,7 +93,7 @@ fn tcp_skb_entail(tp: &mut TcpSock, net: &mut Net) {
         seq: tp.write_seq,
         end_seq: tp.write_seq,
         tcp_flags: TCPHDR_ACK,
-        ..tcp_stream_alloc_skb(net)
+        ..sk_stream_alloc_skb(net)
     };
     tcp_wmem_charge(tp, skb.truesize);
     tcp_add_write_queue_tail(tp, net, skb);

@@ -2,6 +2,7 @@
 
 use crate::net::core::skbuff::Frags;
 use hw_model::{Buf, Frag};
+use reference_stack_macros::traced;
 use std::sync::Arc;
 
 /// Slices shorter than this are joined with what follows by copying. All but the last slice of a
@@ -11,21 +12,44 @@ const PAGE_SIZE: u32 = 4096;
 /// Appends `len` bytes of `buf` from `off` on. Large pieces are shared, small ones are copied
 /// together, as writes are in Linux's page fragments.
 pub(crate) fn append(frags: &mut Frags, buf: &Buf, mut off: u32, mut len: u32) {
-    if let Some(last) = frags.last_mut() {
-        if Arc::ptr_eq(&last.buf, buf) && last.off + last.len == off {
-            last.len += len;
-            return;
-        }
-        if last.len < PAGE_SIZE && len > 0 {
-            let take = len.min(PAGE_SIZE - last.len);
-            join(last, &buf[off as usize..(off + take) as usize]);
-            off += take;
-            len -= take;
-        }
+    if let Some(last) = frags.last_mut()
+        && Arc::ptr_eq(&last.buf, buf)
+        && last.off + last.len == off
+    {
+        last.len += len;
+        return;
+    }
+    let room = sk_page_frag_refill(frags);
+    if let (Some(last), 1..) = (frags.last_mut(), room) {
+        let take = len.min(room);
+        join(last, &buf[off as usize..(off + take) as usize]);
+        off += take;
+        len -= take;
     }
     if len > 0 {
-        frags.push(Frag { buf: Arc::clone(buf), off, len });
+        let frag = skb_copy_to_page_nocache(buf, off, len);
+        skb_fill_page_desc(frags, frag);
     }
+}
+
+/// How many bytes still fit into the page of the last slice; none: a new page is begun
+/// (`sk_page_frag_refill`).
+#[traced]
+fn sk_page_frag_refill(frags: &Frags) -> u32 {
+    frags.last().map_or(0, |last| PAGE_SIZE.saturating_sub(last.len))
+}
+
+/// The caller's bytes as a slice (`skb_copy_to_page_nocache`): they were copied when the call was
+/// made, and are shared from here on.
+#[traced]
+fn skb_copy_to_page_nocache(buf: &Buf, off: u32, len: u32) -> Frag {
+    Frag { buf: Arc::clone(buf), off, len }
+}
+
+/// Adds a slice to a buffer (`skb_fill_page_desc`).
+#[traced]
+fn skb_fill_page_desc(frags: &mut Frags, frag: Frag) {
+    frags.push(frag);
 }
 
 /// Extends a short slice by a copy of `more`, in place if nothing else sees the buffer.

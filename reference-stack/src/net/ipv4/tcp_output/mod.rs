@@ -75,12 +75,13 @@ pub(crate) fn tcp_init_nondata_skb(net: &Net, seq: SeqNum, flags: u8) -> TcpSkb 
         end_seq: seq + u32::from(takes_number),
         tcp_flags: flags,
         gso_segs: 1,
-        ..tcp_stream_alloc_skb(net)
+        ..sk_stream_alloc_skb(net)
     }
 }
 
-/// An empty buffer of the write queue (Linux `tcp_stream_alloc_skb()`).
-pub(crate) fn tcp_stream_alloc_skb(net: &Net) -> TcpSkb {
+/// An empty buffer of the write queue (Linux `sk_stream_alloc_skb()`).
+#[traced]
+pub(crate) fn sk_stream_alloc_skb(net: &Net) -> TcpSkb {
     TcpSkb {
         seq: SeqNum(0),
         end_seq: SeqNum(0),

@@ -79,6 +79,13 @@ pub(crate) fn tsq_throttle(tp: &mut TcpSock, net: &mut Net) {
     }
 }
 
+/// Whether a segment was sent to probe the path's MTU. Probing by size (RFC 4821) is not built:
+/// with `tcp_mtu_probing` set, the search never starts.
+#[traced]
+fn tcp_mtu_probe(_tp: &TcpSock) -> bool {
+    false
+}
+
 /// Writes packets to the network (Linux `tcp_write_xmit()`). True: nothing is in flight though
 /// there is data, so the zero-window probe is to be armed.
 #[traced]
@@ -92,6 +99,9 @@ pub(crate) fn tcp_write_xmit(
     let mut sent_pkts = 0;
     let mut limited = Deferred::No;
     tcp_mstamp_refresh(tp, net);
+    if push_one == PushOne::All && tcp_mtu_probe(tp) {
+        return false;
+    }
     let max_segs = tcp_tso_segs(tp, net, mss_now);
     while let Some(len) = next_burst(tp, net, mss_now, nonagle, push_one, max_segs, &mut limited) {
         if tp.write_queue.front().is_some_and(|skb| skb.len > len) {
