@@ -11,8 +11,8 @@ use std::path::Path;
 
 use reference_stack::syscalls::SysResult;
 use reference_stack::{
-    AdminError, BootConfig, Call, FrameIn, Kernel, Nanos, NicConfig, NicKind, Port, Profile,
-    RouteSpec, RouteVerb as KernelVerb, TaskId,
+    AdminError, BootConfig, Call, FrameIn, FrameOut, Kernel, Nanos, NicConfig, NicKind, Port,
+    Profile, RouteSpec, RouteVerb as KernelVerb, TaskId,
 };
 
 use super::ethernet::{self, Frame};
@@ -116,23 +116,14 @@ impl Reference {
     /// Takes over what left the stack and which calls returned. True if there was anything.
     fn collect(&mut self) -> bool {
         let mut any = false;
-        for frame in self.kernel.frames_out() {
-            let packet = match self.nic {
-                Nic::Ftgmac100 => match ethernet::open(&frame.bytes, self.own) {
-                    Frame::Ip(packet) => Some(packet),
-                    Frame::Ask(answer) => {
-                        self.record(frame.at, &frame.bytes);
-                        self.frame_in(answer, 0);
-                        continue;
-                    }
-                    Frame::Other => None,
-                },
-                Nic::Tun | Nic::None => Some(frame.bytes.clone()),
-            };
-            self.record(frame.at, &frame.bytes);
-            if let Some(packet) = packet {
-                self.sent.push(Sent { at: frame.at, packet });
-                any = true;
+        loop {
+            // An answer to ARP may send off what waited for it.
+            let frames = self.kernel.frames_out();
+            if frames.is_empty() {
+                break;
+            }
+            for frame in frames {
+                any |= self.frame_out(frame);
             }
         }
         for done in self.kernel.completed() {
@@ -141,6 +132,24 @@ impl Reference {
             any = true;
         }
         any
+    }
+
+    /// Takes a frame of the stack. True if it is a packet for the script.
+    fn frame_out(&mut self, frame: FrameOut) -> bool {
+        self.record(frame.at, &frame.bytes);
+        let packet = match self.nic {
+            Nic::Ftgmac100 => match ethernet::open(&frame.bytes, self.own) {
+                Frame::Ip(packet) => packet,
+                Frame::Ask(answer) => {
+                    self.frame_in(answer, 0);
+                    return false;
+                }
+                Frame::Other => return false,
+            },
+            Nic::Tun | Nic::None => frame.bytes,
+        };
+        self.sent.push(Sent { at: frame.at, packet });
+        true
     }
 
     fn frame_in(&mut self, bytes: Vec<u8>, gso_size: u16) {
