@@ -333,7 +333,7 @@ pub(crate) fn tcp_sacktag_write_queue(
     state.flag = 0;
     state.reord = tp.snd_nxt;
     if tp.sacked_out == 0 {
-        tp.highest_sack = None;
+        tp.highest_sack = tp.rtx_queue.front().map(|skb| skb.seq);
     }
     let found_dup_sack = tcp_check_dsack(tp, net, seg, prior_snd_una, state);
     if seg.ack_seq.before(prior_snd_una - tp.max_window) {
