@@ -181,6 +181,9 @@ pub(crate) struct DiffArgs {
     /// Go on after a capture that cannot be read
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// Write what the reference sent to a capture in DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pcap: Option<PathBuf>,
     /// Threads; default: one a core
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

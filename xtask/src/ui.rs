@@ -31,6 +31,12 @@ impl Ui {
         }
     }
 
+    /// The same with a line for every case, on a terminal too.
+    pub(crate) fn with_every_line(mut self) -> Ui {
+        self.verbose = true;
+        self
+    }
+
     /// Starts the bar: `total` steps of `what`.
     pub(crate) fn expect(&mut self, what: &'static str, total: u64) {
         self.finish();

@@ -58,6 +58,12 @@ pub fn finding(case: &CaseResult, replay: &str, style: Style) -> String {
     for line in detail.lines().skip(usize::from(case.detail.is_none())) {
         let _ = writeln!(text, "    {line}");
     }
+    if let Some(divergence) = &case.divergence {
+        let said = divergence.to_string();
+        if !text.contains(&said) {
+            let _ = writeln!(text, "    first difference: {said}");
+        }
+    }
     if !replay.is_empty() {
         let _ = writeln!(text, "    again: {replay}");
     }

@@ -13,6 +13,8 @@ use std::time::Instant;
 use ::conformance::report::json;
 use ::conformance::results::{CaseResult, Document, Environment};
 
+use reference_stack::Version;
+
 use crate::Outcome;
 use crate::cli::Output;
 use crate::error::CouldNotRun;
@@ -44,6 +46,24 @@ fn conclude(
         json::write(&document, path).map_err(CouldNotRun::io(path, "cannot be written"))?;
     }
     Ok(Outcome::found(document.summary.findings() > 0))
+}
+
+/// The kernel version of a command line, which has checked the name.
+fn version(name: &str) -> Result<Version, CouldNotRun> {
+    Version::from_name(name).ok_or_else(|| CouldNotRun::Usage {
+        what: format!("there is no profile of kernel {name}"),
+        help: None,
+    })
+}
+
+/// Writes the JSON file of a verb whose result is no list of cases.
+fn write_json(output: &Output, value: &impl serde::Serialize) -> Result<(), CouldNotRun> {
+    let Some(path) = &output.json else { return Ok(()) };
+    let failed = || CouldNotRun::io(path, "cannot be written");
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| failed()(std::io::Error::other(e)))?;
+    text.push('\n');
+    std::fs::write(path, text).map_err(failed())
 }
 
 /// Seed of the reference's generator: the same in every run.

@@ -176,9 +176,14 @@ fn spoiled(mut frame: Vec<u8>, spoil: &Spoil) -> Vec<u8> {
     frame
 }
 
-/// `len` bytes that differ from their neighbours, at most what fits a frame.
+/// `len` bytes that differ from their neighbours.
+pub(super) fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|n| (n % 251) as u8).collect()
+}
+
+/// The same, at most what fits a frame.
 pub(super) fn filler(len: u16) -> Vec<u8> {
-    (0..usize::from(len).min(MAX_PAYLOAD)).map(|n| (n % 251) as u8).collect()
+    pattern(usize::from(len).min(MAX_PAYLOAD))
 }
 
 #[cfg(test)]

@@ -77,6 +77,12 @@ impl Peer {
         asks.then(|| frame::arp(2, &Host::Peer, &Host::Board, 0, &Spoil::No))
     }
 
+    /// What we send and expect next on the connection from `port`.
+    #[cfg(test)]
+    pub(super) fn ends(&self, port: u16) -> (u32, u32) {
+        self.flows.get(&port).map_or((0, 0), |ends| (ends.snd_nxt, ends.rcv_nxt))
+    }
+
     fn flow(&mut self, port: u16) -> &mut Ends {
         let isn = 0x1000_0000_u32.wrapping_add(u32::from(port) << 8);
         self.flows.entry(port).or_insert(Ends { snd_nxt: isn, rcv_nxt: 0 })
