@@ -31,8 +31,12 @@ pub(crate) fn run(args: &BootArgs) -> miette::Result<Outcome> {
     for Line { at_ns, text } in &console {
         ui.line(&format!("[{:>5}.{:06}] {text}", at_ns / 1_000_000_000, at_ns / 1000 % 1_000_000));
     }
-    let log =
-        Log { schema: conformance::results::SCHEMA, command: "boot", kernel: version.name(), console };
+    let log = Log {
+        schema: conformance::results::SCHEMA,
+        command: "boot",
+        kernel: version.name(),
+        console,
+    };
     write_json(&args.output, &log)?;
     Ok(Outcome::AsExpected)
 }

@@ -170,16 +170,21 @@ fn names_no_case(entry: &KnownResult) -> CaseResult {
     CaseResult {
         nic: entry.nic.unwrap_or_default(),
         variant: entry.variant.unwrap_or_default(),
-        ..CaseResult::new(&entry.id, "reference")
-            .with_status(Status::Fail, "the list of known results names it, but there is no such case")
+        ..CaseResult::new(&entry.id, "reference").with_status(
+            Status::Fail,
+            "the list of known results names it, but there is no such case",
+        )
     }
 }
 
 /// Writes the list under the comment that the file starts with.
 fn write_list(path: &Path, list: &KnownResults) -> Result<(), CouldNotRun> {
     let old = std::fs::read_to_string(path).unwrap_or_default();
-    let mut text: String =
-        old.lines().take_while(|line| line.starts_with('#')).flat_map(|line| [line, "\n"]).collect();
+    let mut text: String = old
+        .lines()
+        .take_while(|line| line.starts_with('#'))
+        .flat_map(|line| [line, "\n"])
+        .collect();
     if !list.known.is_empty() {
         text.push('\n');
         text.push_str(&list.to_toml());

@@ -60,8 +60,8 @@ fn version(name: &str) -> Result<Version, CouldNotRun> {
 fn write_json(output: &Output, value: &impl serde::Serialize) -> Result<(), CouldNotRun> {
     let Some(path) = &output.json else { return Ok(()) };
     let failed = || CouldNotRun::io(path, "cannot be written");
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|e| failed()(std::io::Error::other(e)))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|e| failed()(std::io::Error::other(e)))?;
     text.push('\n');
     std::fs::write(path, text).map_err(failed())
 }

@@ -33,6 +33,9 @@ use peer::{LISTEN_PORT, Peer, UDP_PORT};
 const PORT: Port = Port(0);
 /// Time that one input may take on the board's clock.
 const MAX_TIME: Nanos = 600 * 1_000_000_000;
+/// Time after which a connection to a peer that never answers is given up: tcp_retries2 allows
+/// 924.6 s.
+const RUN_DOWN: Nanos = 1000 * 1_000_000_000;
 /// Times that a board may wake up in one step of time.
 const MAX_EVENTS: u32 = 100_000;
 /// Times that a board may wake up without time passing.
@@ -71,8 +74,8 @@ struct World {
     udp: Fd,
     /// The connection, until it is closed.
     connection: Option<Fd>,
-    /// Descriptors that accept(2) gave.
-    accepted: Vec<Fd>,
+    /// Whether the process has ended.
+    exited: bool,
     /// When the input's time is up.
     until: Nanos,
 }
@@ -102,7 +105,7 @@ impl World {
             listener: -1,
             udp: -1,
             connection: None,
-            accepted: Vec::new(),
+            exited: false,
             until: MAX_TIME,
         };
         world.listener = world.socket(SOCK_STREAM, LISTEN_PORT);
@@ -115,11 +118,8 @@ impl World {
     }
 
     fn socket(&mut self, kind: i32, port: u16) -> Fd {
-        let call = Call::Socket {
-            family: i32::from(AF_INET),
-            ty: kind | SOCK_NONBLOCK,
-            protocol: 0,
-        };
+        let call =
+            Call::Socket { family: i32::from(AF_INET), ty: kind | SOCK_NONBLOCK, protocol: 0 };
         let fd = self.call_now(call).value() as Fd;
         let addr = SockAddr::In { addr: Ipv4Addr::UNSPECIFIED, port };
         self.call_now(Call::Bind { fd, addr });
@@ -157,8 +157,11 @@ impl World {
         }
     }
 
-    /// Every descriptor is non-blocking, so no call waits.
+    /// Every descriptor is non-blocking, so no call waits. Nothing after the process has ended.
     fn call(&mut self, call: Call) -> Option<SysResult> {
+        if self.exited {
+            return None;
+        }
         let result = self.board.syscall(self.task, call);
         self.drain();
         result
@@ -187,10 +190,7 @@ impl World {
                 }
             }
             Op::Accept => {
-                let call = Call::Accept4 { fd: self.listener, flags: SOCK_NONBLOCK };
-                if let Some(Ok(Ret::Accepted { fd, .. })) = self.call(call) {
-                    self.accepted.push(fd);
-                }
+                self.call(Call::Accept4 { fd: self.listener, flags: SOCK_NONBLOCK });
             }
             Op::Shutdown { how } => {
                 if let Some(fd) = self.connection {
@@ -205,6 +205,11 @@ impl World {
             Op::Link { up } => {
                 self.board.set_link(PORT, up & 1 == 1);
                 self.drain();
+            }
+            Op::Exit => {
+                self.exit();
+                self.until = self.board.now() + RUN_DOWN;
+                self.pass(RUN_DOWN);
             }
             Op::Raw { .. }
             | Op::RawIp { .. }
@@ -260,14 +265,18 @@ impl World {
         panic!("the board asks for the same hardware address again and again");
     }
 
-    /// The process ends, its connections run down, and nothing may be left.
+    fn exit(&mut self) {
+        if !self.exited {
+            self.exited = true;
+            self.connection = None;
+            self.board.task_exit(self.task);
+            self.drain();
+        }
+    }
+
+    /// The process ends, and nothing may be lost.
     fn end(mut self) {
-        self.board.set_link(PORT, true);
-        self.board.task_exit(self.task);
-        self.drain();
-        // Retransmissions of a peer that never answers end after a quarter of an hour.
-        self.until = self.board.now() + 2 * MAX_TIME;
-        self.pass(2 * MAX_TIME);
+        self.exit();
         let leaks = self.board.leak_check();
         assert!(leaks.is_empty(), "left at the end: {leaks:?}");
     }

@@ -167,6 +167,8 @@ coded! {
         Close,
         /// The cable is pulled or put in again.
         Link { up: u8 },
+        /// The process ends, and its connections have a quarter of an hour to run down.
+        Exit,
     }
 }
 

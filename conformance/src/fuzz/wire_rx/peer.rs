@@ -165,7 +165,8 @@ impl Peer {
             | Op::Accept
             | Op::Shutdown { .. }
             | Op::Close
-            | Op::Link { .. } => return None,
+            | Op::Link { .. }
+            | Op::Exit => return None,
         })
     }
 

@@ -291,6 +291,8 @@ fn streams(seeds: &mut Vec<(&'static str, Vec<Op>)>) {
             "tcp-active-close",
             vec![Op::Close, wait_ms(1), segment(ACK, 0), segment(FIN | ACK, 0), wait_ms(61_000)],
         ),
+        ("tcp-write-exit", vec![Op::Write { len: 2000 }, Op::Exit]),
+        ("tcp-unread-exit", vec![segment(ACK | PSH, 10), Op::Exit]),
         (
             "tcp-half-close",
             vec![

@@ -40,6 +40,9 @@ fn a_fixed_sweep_passes() {
             joined.extend_from_slice(&seeds[bytes.next() as usize % seeds.len()].1);
             joined
         };
+        if n % 8 == 0 {
+            input.extend_from_slice(&Op::write_all(&[Op::Exit]));
+        }
         for _ in 0..bytes.next() % 4 {
             let at = bytes.next() as usize % input.len().max(1);
             if let Some(byte) = input.get_mut(at) {

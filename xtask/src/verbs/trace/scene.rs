@@ -165,11 +165,7 @@ fn machine(addr: Ipv4Addr, last: u8) -> Result<Machine, CouldNotRun> {
     // The wire's other end is known, as after any earlier traffic.
     let (peer, peer_last) = if addr == SERVER { (CLIENT, 0x57) } else { (SERVER, 0x56) };
     kernel.ip_neigh_add("eth0", peer, [0x52, 0x54, 0x00, 0x12, 0x34, peer_last]).map_err(|e| {
-        CouldNotRun::Program {
-            program: "ip neigh add".to_owned(),
-            what: e.to_string(),
-            help: None,
-        }
+        CouldNotRun::Program { program: "ip neigh add".to_owned(), what: e.to_string(), help: None }
     })?;
     let task = kernel.task_new();
     Ok(Machine { kernel, task })
