@@ -8,10 +8,10 @@ use std::sync::mpsc;
 /// Does `work` for every item on up to `jobs` threads and hands each result to `done`, in the
 /// order of `items`, as soon as it and all before it are there. `tick` is called for each result
 /// when it comes, in any order.
-pub(crate) fn run<T: Sync, R: Send>(
+pub(crate) fn run<'a, T: Sync, R: Send>(
     jobs: NonZeroUsize,
-    items: &[T],
-    work: impl Fn(&T) -> R + Sync,
+    items: &'a [T],
+    work: impl Fn(&'a T) -> R + Sync,
     mut tick: impl FnMut(),
     mut done: impl FnMut(&R),
 ) -> Vec<R> {

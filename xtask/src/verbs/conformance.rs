@@ -4,7 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use conformance::results::{CaseResult, KnownResults, Nic, Status};
+use conformance::results::{CaseResult, KnownResults, Nic, Status, Variant};
+use conformance::run::{self, RunOptions};
+use conformance::script::Source;
+use reference_stack::Version;
 
 use crate::Outcome;
 use crate::cli::{ConformanceArgs, IpName, NicName, TargetName};
@@ -38,14 +41,15 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
         std::fs::create_dir_all(folder).map_err(CouldNotRun::io(folder, "cannot be made"))?;
     }
     let how = How {
-        kernel: &args.kernel.kernel,
+        version: super::version(&args.kernel.kernel)?,
         twice: args.check_determinism,
         pcap: args.pcap.as_deref(),
         known: &known(&places.expected(args.target.word()))?,
         jobs: super::jobs(args.jobs),
     };
     let (cases, reports) = run_all(&mut ui, &places, &work, &how);
-    let outcome = super::conclude(&ui, &args.output, "conformance", how.kernel, cases, started)?;
+    let outcome =
+        super::conclude(&ui, &args.output, "conformance", how.version.name(), cases, started)?;
     match could_not_run(reports) {
         Some(report) => Err(report),
         None => Ok(outcome),
@@ -60,7 +64,7 @@ pub(crate) struct Job<'a> {
 
 /// How scripts are run.
 pub(crate) struct How<'a> {
-    pub(crate) kernel: &'a str,
+    pub(crate) version: Version,
     /// Twice each, and the event logs must be equal.
     pub(crate) twice: bool,
     /// Where captures go.
@@ -107,7 +111,7 @@ pub(crate) fn run_all(
         || ui.tick(),
         |ran| {
             if let Ok(case) = ran {
-                ui.case(case, &again(places, work, case, how.kernel));
+                ui.case(case, &again(places, work, case, how.version));
             }
         },
     );
@@ -128,7 +132,7 @@ pub(crate) fn run_all(
 }
 
 /// The command that runs this case alone.
-fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, kernel: &str) -> String {
+fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, version: Version) -> String {
     let path = work
         .iter()
         .find(|job| job.script.id == case.id)
@@ -137,7 +141,10 @@ fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, kernel: &str) -> 
         Ok(below) => below.display().to_string(),
         Err(_) => path.display().to_string(),
     };
-    let kernel = if kernel == "5.15" { String::new() } else { format!(" --kernel {kernel}") };
+    let kernel = match version {
+        Version::V5_15 => String::new(),
+        other => format!(" --kernel {}", other.name()),
+    };
     format!("cargo xtask conformance {name} --nic {}{kernel}", case.nic)
 }
 
@@ -162,14 +169,29 @@ fn execute(
     how: &How<'_>,
     pcap: Option<&Path>,
 ) -> Result<CaseResult, miette::Report> {
-    let _ = (text, how, pcap);
-    match panics::caught(|| Err(miette::miette!("the runner"))) {
-        Ok(result) => result,
+    let Job { script, nic } = job;
+    let source = Source::new(&script.path.display().to_string(), text);
+    let folder = script.path.parent().unwrap_or(Path::new("."));
+    let options = RunOptions {
+        nic: *nic,
+        version: how.version,
+        seed: super::SEED,
+        pcap: pcap.map(|folder| folder.join(capture_name(&script.id, *nic))),
+        ..RunOptions::default()
+    };
+    match panics::caught(|| run::run_source(&source, &script.id, folder, &options)) {
+        Ok(result) => Ok(result?),
         Err(message) => Ok(CaseResult {
-            nic: job.nic,
-            ..CaseResult::new(&job.script.id, "reference").with_status(Status::Fail, message)
+            nic: *nic,
+            variant: Variant::Ipv4,
+            ..CaseResult::new(&script.id, "reference").with_status(Status::Fail, message)
         }),
     }
+}
+
+/// The file of a case's capture: its id with the attachment, in one folder for all.
+fn capture_name(id: &str, nic: Nic) -> String {
+    format!("{}.{nic}.pcap", id.trim_end_matches(".pkt").replace('/', "."))
 }
 
 /// The first run's result, unless the second differs.

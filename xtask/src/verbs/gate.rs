@@ -7,6 +7,7 @@ use std::time::Instant;
 use conformance::fuzz;
 use conformance::replay::DiffOptions;
 use conformance::results::{CaseResult, KnownResult, KnownResults, Status};
+use reference_stack::Version;
 
 use super::{conformance as scripts, diff};
 use crate::cli::{GateArgs, NicName};
@@ -16,7 +17,7 @@ use crate::ui::Ui;
 use crate::{Outcome, panics, pool, selection};
 
 /// The profile that the list of known results is for.
-const KERNEL: &str = "5.15";
+const KERNEL: Version = Version::V5_15;
 
 pub(crate) fn run(args: &GateArgs) -> miette::Result<Outcome> {
     let started = Instant::now();
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &GateArgs) -> miette::Result<Outcome> {
         }
         cases.extend(missing);
     }
-    super::conclude(&ui, &args.output, "gate", KERNEL, cases, started)
+    super::conclude(&ui, &args.output, "gate", KERNEL.name(), cases, started)
 }
 
 /// The parts of a gate.
@@ -73,7 +74,7 @@ impl Run<'_> {
         let scripts = selection::scripts(self.places, &[])?;
         let work = scripts::jobs_of(&scripts, scripts::nics(NicName::All));
         let how = scripts::How {
-            kernel: KERNEL,
+            version: KERNEL,
             twice: false,
             pcap: None,
             known: self.known,
