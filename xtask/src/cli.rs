@@ -255,7 +255,7 @@ pub(crate) struct GateArgs {
 A connection between two machines is opened and used, and the functions that the call went through
 are recorded. The recorder is compiled in on demand, so the first use builds once more.")]
 pub(crate) struct TraceArgs {
-    /// The system call
+    /// The system call or event
     #[arg(value_enum)]
     pub(crate) name: TraceName,
     /// Also what other machines and interrupts did meanwhile
@@ -265,8 +265,9 @@ pub(crate) struct TraceArgs {
     pub(crate) output: Output,
 }
 
-/// System calls whose way is recorded.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+/// System calls and events whose way is recorded.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum TraceName {
     Socket,
     Bind,
@@ -275,6 +276,10 @@ pub(crate) enum TraceName {
     Accept,
     Write,
     Read,
+    /// A segment arrives: interrupt, poll, receive queue
+    Receive,
+    /// An address is set: the routing table follows
+    Addr,
 }
 
 #[derive(Args, Debug)]

@@ -7,6 +7,9 @@
 mod draw;
 mod scene;
 
+#[cfg(all(test, feature = "trace"))]
+mod tests;
+
 use std::process::{Command, Stdio};
 
 use reference_stack::trace::{self, Node};
@@ -24,11 +27,9 @@ pub(crate) fn run(args: &TraceArgs) -> miette::Result<Outcome> {
     }
     let ui = Ui::new(&args.output);
     let recorded = scene::record(args.name)?;
-    let shown: Vec<&Node> = if args.all {
-        recorded.iter().collect()
-    } else {
-        recorded.iter().filter(|node| node.name == root(args.name)).collect()
-    };
+    let root = root(args.name);
+    let wanted = |node: &&Node| args.all || root.is_none_or(|root| node.name == root);
+    let shown: Vec<&Node> = recorded.iter().filter(wanted).collect();
     for node in &shown {
         ui.line(&draw::tree(node));
     }
@@ -37,16 +38,16 @@ pub(crate) fn run(args: &TraceArgs) -> miette::Result<Outcome> {
         &Trees {
             schema: conformance::results::SCHEMA,
             command: "trace",
-            name: root(args.name),
+            name: args.name,
             trees: shown.into_iter().map(Tree::from).collect(),
         },
     )?;
     Ok(Outcome::AsExpected)
 }
 
-/// The function at which the call enters the kernel.
-fn root(name: TraceName) -> &'static str {
-    match name {
+/// The function at which the call enters the kernel; an event enters at several.
+fn root(name: TraceName) -> Option<&'static str> {
+    Some(match name {
         TraceName::Socket => "sys_socket",
         TraceName::Bind => "sys_bind",
         TraceName::Listen => "sys_listen",
@@ -54,14 +55,15 @@ fn root(name: TraceName) -> &'static str {
         TraceName::Accept => "sys_accept",
         TraceName::Write => "sys_write",
         TraceName::Read => "sys_read",
-    }
+        TraceName::Receive | TraceName::Addr => return None,
+    })
 }
 
 #[derive(serde::Serialize)]
 struct Trees {
     schema: u32,
     command: &'static str,
-    name: &'static str,
+    name: TraceName,
     trees: Vec<Tree>,
 }
 

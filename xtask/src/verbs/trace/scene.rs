@@ -35,10 +35,15 @@ const CLIENT_END: usize = 1;
 /// Plays the scene up to the call and returns what the call went through.
 pub(super) fn record(name: TraceName) -> Result<Vec<Node>, CouldNotRun> {
     let mut scene = Scene::new()?;
-    let recording = |at: TraceName| at == name;
+    if name == TraceName::Addr {
+        let kernel = &mut scene.machines[SERVER_END].kernel;
+        let (added, trees) =
+            trace::record(|| kernel.ip_addr_add("eth0", Ipv4Addr::new(10, 0, 3, 15), 24));
+        return added.map(|()| trees).map_err(|e| refused("ip addr add", &e.to_string()));
+    }
     let mut trees = Vec::new();
     let mut step = |scene: &mut Scene, end, at, call| -> Result<i64, CouldNotRun> {
-        if !recording(at) {
+        if at != name {
             return scene.call(end, call);
         }
         let (result, nodes) = trace::record(|| scene.call(end, call));
@@ -58,6 +63,9 @@ pub(super) fn record(name: TraceName) -> Result<Vec<Node>, CouldNotRun> {
     let accepted = fd(step(&mut scene, SERVER_END, TraceName::Accept, accept)?);
     let data = Arc::new(b"GET / HTTP/1.0\r\n\r\n".to_vec());
     step(&mut scene, CLIENT_END, TraceName::Write, Call::Write { fd: client, data })?;
+    if name == TraceName::Receive {
+        return Ok(trace::record(|| scene.settle(1_000_000)).1);
+    }
     scene.settle(1_000_000);
     step(&mut scene, SERVER_END, TraceName::Read, Call::Read { fd: accepted, len: 4096 })?;
     Ok(trees)
@@ -157,16 +165,16 @@ fn machine(addr: Ipv4Addr, last: u8) -> Result<Machine, CouldNotRun> {
     }];
     config.seed = u64::from(last);
     let mut kernel = Kernel::boot(&config);
-    kernel.ip_addr_add("eth0", addr, 24).map_err(|e| CouldNotRun::Program {
-        program: "ip addr add".to_owned(),
-        what: e.to_string(),
-        help: None,
-    })?;
+    kernel.ip_addr_add("eth0", addr, 24).map_err(|e| refused("ip addr add", &e.to_string()))?;
     // The wire's other end is known, as after any earlier traffic.
     let (peer, peer_last) = if addr == SERVER { (CLIENT, 0x57) } else { (SERVER, 0x56) };
-    kernel.ip_neigh_add("eth0", peer, [0x52, 0x54, 0x00, 0x12, 0x34, peer_last]).map_err(|e| {
-        CouldNotRun::Program { program: "ip neigh add".to_owned(), what: e.to_string(), help: None }
-    })?;
+    kernel
+        .ip_neigh_add("eth0", peer, [0x52, 0x54, 0x00, 0x12, 0x34, peer_last])
+        .map_err(|e| refused("ip neigh add", &e.to_string()))?;
     let task = kernel.task_new();
     Ok(Machine { kernel, task })
+}
+
+fn refused(command: &str, why: &str) -> CouldNotRun {
+    CouldNotRun::Program { program: command.to_owned(), what: why.to_owned(), help: None }
 }
