@@ -116,7 +116,7 @@ pub struct AdminEvent {
 }
 
 /// A divergence that is accepted.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accept {
     /// Frame number as Wireshark counts.

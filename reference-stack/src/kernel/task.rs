@@ -13,6 +13,8 @@ use crate::time::{HrtimerId, TimerId};
 struct Task {
     files: FilesId,
     blocked: Option<Blocked>,
+    /// Woken, but held back until [`Kernel::run_woken`].
+    woken: bool,
 }
 
 /// The tasks of a machine and the calls that finished since they were last asked for.
@@ -20,6 +22,8 @@ struct Task {
 pub(crate) struct Tasks {
     list: Vec<Option<Task>>,
     finished: Vec<Completion>,
+    /// Woken tasks do not run by themselves.
+    hold: bool,
 }
 
 /// A call that had waited and is finished.
@@ -61,7 +65,7 @@ impl Kernel {
     }
 
     fn add_task(&mut self, files: FilesId) -> TaskId {
-        self.tasks.list.push(Some(Task { files, blocked: None }));
+        self.tasks.list.push(Some(Task { files, blocked: None, woken: false }));
         TaskId(self.tasks.list.len() as u32 - 1)
     }
 
@@ -135,11 +139,36 @@ impl Kernel {
     pub(super) fn wake_waiters(&mut self, woken: &[SockId]) {
         for i in 0..self.tasks.list.len() {
             let task = TaskId(i as u32);
-            let Some(Task { files, blocked: Some(blocked) }) = self.task(task) else { continue };
+            let Some(Task { files, blocked: Some(blocked), .. }) = self.task(task) else { continue };
             let waits_for = blocked.sockets(self, *files);
-            if waits_for.iter().any(|sk| woken.contains(sk)) {
-                self.resume_task(task, false);
+            if !waits_for.iter().any(|sk| woken.contains(sk)) {
+                continue;
             }
+            if !self.tasks.hold {
+                self.resume_task(task, false);
+            } else if let Some(Some(entry)) = self.tasks.list.get_mut(i) {
+                entry.woken = true;
+            }
+        }
+    }
+
+    /// From now on a woken task runs only when [`Kernel::run_woken`] says so: when a real
+    /// task gets the processor after its wake-up is up to the scheduler, and a replay must
+    /// be able to say.
+    pub fn hold_woken(&mut self, hold: bool) {
+        self.tasks.hold = hold;
+    }
+
+    /// Whether a waiting task was woken and is held back.
+    pub fn is_woken(&self, task: TaskId) -> bool {
+        self.task(task).is_some_and(|t| t.woken && t.blocked.is_some())
+    }
+
+    /// Lets a woken task that is held back run: its call is tried again.
+    pub fn run_woken(&mut self, task: TaskId) {
+        if self.is_woken(task) {
+            self.resume_task(task, false);
+            self.run_softirqs();
         }
     }
 
@@ -183,6 +212,7 @@ impl Kernel {
     fn set_blocked(&mut self, task: TaskId, blocked: Option<Blocked>) {
         if let Some(Some(entry)) = self.tasks.list.get_mut(task.0 as usize) {
             entry.blocked = blocked;
+            entry.woken = false;
         }
     }
 }

@@ -1,0 +1,44 @@
+//! What a replay needs of the machine that stands in for the captured host.
+
+use reference_stack::{Call, TaskId};
+
+use reference_stack::syscalls::SysResult;
+
+/// A frame that the machine sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// Index of the interface.
+    pub(crate) port: usize,
+    /// When, virtual nanoseconds.
+    pub(crate) at: u64,
+    /// Ethernet frame.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A machine in virtual time. A clone is a snapshot.
+pub(crate) trait Host: Clone {
+    /// Virtual time, nanoseconds since boot.
+    fn now(&self) -> u64;
+    /// When it has something to do next without being asked.
+    fn next_event(&self) -> Option<u64>;
+    /// Lets time go on.
+    fn advance(&mut self, to: u64);
+    /// A frame arrives.
+    fn frame_in(&mut self, port: usize, bytes: Vec<u8>);
+    /// Takes the frames sent.
+    fn frames_out(&mut self) -> Vec<Sent>;
+    /// Another thread; all share their descriptors.
+    fn new_task(&mut self) -> TaskId;
+    /// Makes a call; `None`: it waits.
+    fn call(&mut self, task: TaskId, call: Call) -> Option<SysResult>;
+    /// Whether a waiting task was woken and is held until [`Host::resume`].
+    fn woken(&self, task: TaskId) -> bool;
+    /// Lets a woken task run.
+    fn resume(&mut self, task: TaskId);
+    /// Ends a task's wait as a signal does.
+    fn interrupt(&mut self, task: TaskId);
+    /// Takes the results of calls that had waited.
+    fn completed(&mut self) -> Vec<(TaskId, SysResult)>;
+    /// State of a connection in one line, for a report.
+    fn describe(&self, task: TaskId, fd: i32) -> Option<String>;
+}

@@ -1,0 +1,206 @@
+//! The reference stack as the captured host.
+
+use std::net::IpAddr;
+
+use miette::{LabeledSpan, MietteDiagnostic, Report};
+use reference_stack::syscalls::SysResult;
+use reference_stack::{
+    BootConfig, Call, FrameIn, Kernel, NicConfig, NicKind, Port, Profile, RouteSpec, RouteVerb,
+    TaskId, Version,
+};
+
+use super::case::Case;
+use super::host::{Host, Sent};
+use super::plan::Plan;
+use super::search::Boot;
+use crate::capture::sysctl_text;
+
+/// How long a host has been up before the capture where the manifest does not say.
+const LONG_AGO_NS: u64 = 2_000_000_000;
+/// Uptime at the machine's time 0: a multiple of the wheel's third level and of a millisecond.
+const UPTIME_NS: u64 = 1_000_000_000_000;
+
+/// A machine, with the thread that all others share their descriptors with.
+#[derive(Clone)]
+pub(crate) struct Reference {
+    kernel: Kernel,
+    first: Option<TaskId>,
+}
+
+/// Boots reference machines for a capture.
+pub(crate) struct ReferenceBoot<'a> {
+    pub(crate) case: &'a Case,
+    /// Profile to use instead of the manifest's.
+    pub(crate) version: Option<Version>,
+}
+
+impl Boot for ReferenceBoot<'_> {
+    type Machine = Reference;
+
+    fn boot(&self, plan: &Plan) -> miette::Result<(Reference, u64)> {
+        let m = &self.case.manifest;
+        let version = match self.version {
+            Some(v) => v,
+            None => Version::from_name(m.kernel.get_ref()).ok_or_else(|| {
+                let known: Vec<&str> = Version::ALL.iter().map(|v| v.name()).collect();
+                let what = format!(
+                    "there is no profile for kernel {:?}; there are {}",
+                    m.kernel.get_ref(),
+                    known.join(", ")
+                );
+                self.at(m.kernel.span(), &what)
+            })?,
+        };
+        let hz = *m.hz.get_ref();
+        let mut profile = Profile::new(version);
+        profile.hz = hz;
+        if let Some(mib) = m.mem_mib {
+            profile.mem_mib = mib;
+        }
+        let up = m
+            .interface
+            .iter()
+            .filter_map(|i| i.up_before_s)
+            .fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+        let before = up.map_or(LONG_AGO_NS, |s| (s.clamp(0.0, 1e6) * 1e9) as u64);
+        let base_ns = self.case.start_ns().saturating_sub(before);
+        let nics = m
+            .interface
+            .iter()
+            .map(|i| NicConfig {
+                name: i.name.clone(),
+                kind: match i.driver.get_ref().as_str() {
+                    "veth" => NicKind::Veth,
+                    "ftgmac100" => NicKind::Ftgmac100 { mac: 0 },
+                    _ => NicKind::Tap,
+                },
+                mac: i.mac_bytes(),
+                mtu: i.mtu,
+            })
+            .collect();
+        let mut config = BootConfig::new(profile, nics);
+        set_clocks(&mut config, plan, base_ns, hz);
+        let mut kernel = Kernel::boot(&config);
+        self.configure(&mut kernel)?;
+        kernel.hold_woken(true);
+        Ok((Reference { kernel, first: None }, base_ns))
+    }
+}
+
+/// Sets the tick and the millisecond edge where the plan has them on the capture's clock.
+fn set_clocks(config: &mut BootConfig, plan: &Plan, base_ns: u64, hz: u32) {
+    let jiffy = 1_000_000_000 / u64::from(hz);
+    let span = 512 * jiffy;
+    // Time from the last moment at which jiffies was a multiple of 512 to time 0.
+    let since = (base_ns % span + span - plan.jiffies_zero_ns % span) % span;
+    config.jiffies_phase = (jiffy - since % jiffy) % jiffy;
+    let whole = if config.jiffies_phase == 0 {
+        // The tick at time 0 itself still counts.
+        (since / jiffy + 511) % 512
+    } else {
+        since / jiffy
+    };
+    config.jiffies = (config.jiffies & !511) + whole;
+    const MS: u64 = 1_000_000;
+    config.monotonic_offset = UPTIME_NS + (base_ns % MS + MS - plan.ms_edge_ns % MS) % MS;
+}
+
+impl ReferenceBoot<'_> {
+    fn at(&self, span: std::ops::Range<usize>, what: &str) -> Report {
+        let label = LabeledSpan::at(span, "here");
+        Report::new(MietteDiagnostic::new(what).with_label(label))
+            .with_source_code(self.case.source.clone())
+    }
+
+    fn configure(&self, kernel: &mut Kernel) -> miette::Result<()> {
+        let m = &self.case.manifest;
+        for (name, value) in &m.sysctl {
+            // Congestion control of the captured hosts is a metric of their routes.
+            kernel
+                .sysctl_set(name, &sysctl_text(value.get_ref()))
+                .map_err(|e| self.at(value.span(), &e.to_string()))?;
+        }
+        for i in &m.interface {
+            for (addr, len) in i.prefixes() {
+                // IPv6 is not part of the reference yet; its frames will say so.
+                let IpAddr::V4(addr) = addr else { continue };
+                kernel
+                    .ip_addr_add(&i.name, addr, len)
+                    .map_err(|e| self.at(i.mac.span(), &e.to_string()))?;
+            }
+        }
+        for r in &m.route {
+            let (Some((IpAddr::V4(to), len)), IpAddr::V4(via)) = (r.prefix(), r.via) else {
+                continue;
+            };
+            let dst = (len > 0).then_some((to, len));
+            let spec = RouteSpec { dst, via: Some(via), ..RouteSpec::default() };
+            kernel
+                .ip_route(RouteVerb::Add, &spec)
+                .map_err(|e| self.at(r.to.span(), &e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Host for Reference {
+    fn now(&self) -> u64 {
+        self.kernel.now()
+    }
+
+    fn next_event(&self) -> Option<u64> {
+        self.kernel.next_event()
+    }
+
+    fn advance(&mut self, to: u64) {
+        self.kernel.advance(to);
+    }
+
+    fn frame_in(&mut self, port: usize, bytes: Vec<u8>) {
+        self.kernel.frame_in(Port(port as u32), FrameIn { bytes, gso_size: 0 });
+    }
+
+    fn frames_out(&mut self) -> Vec<Sent> {
+        self.kernel
+            .frames_out()
+            .into_iter()
+            .map(|f| Sent { port: f.port.0 as usize, at: f.at, bytes: f.bytes })
+            .collect()
+    }
+
+    fn new_task(&mut self) -> TaskId {
+        match self.first {
+            Some(first) => self.kernel.task_thread(first),
+            None => {
+                let task = self.kernel.task_new();
+                self.first = Some(task);
+                task
+            }
+        }
+    }
+
+    fn call(&mut self, task: TaskId, call: Call) -> Option<SysResult> {
+        self.kernel.syscall(task, call)
+    }
+
+    fn woken(&self, task: TaskId) -> bool {
+        self.kernel.is_woken(task)
+    }
+
+    fn resume(&mut self, task: TaskId) {
+        self.kernel.run_woken(task);
+    }
+
+    fn interrupt(&mut self, task: TaskId) {
+        self.kernel.interrupt(task);
+    }
+
+    fn completed(&mut self) -> Vec<(TaskId, SysResult)> {
+        self.kernel.completed().into_iter().map(|c| (c.task, c.result)).collect()
+    }
+
+    fn describe(&self, task: TaskId, fd: i32) -> Option<String> {
+        let i = self.kernel.tcp_info(task, fd)?;
+        Some(format!("{i:?}"))
+    }
+}
