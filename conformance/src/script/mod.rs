@@ -21,6 +21,8 @@ mod span;
 mod text;
 
 #[cfg(test)]
+mod soup;
+#[cfg(test)]
 mod tests;
 
 pub use ast::Script;

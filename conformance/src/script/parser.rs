@@ -122,9 +122,7 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected("a time in seconds"));
         };
         let Some(ns) = text::seconds_to_ns(digits) else {
-            return Err(
-                self.error(self.span(), "a time has to be between 0 and 1000000000 seconds")
-            );
+            return Err(self.error(self.span(), "a time has to be between 0 and 1000000 seconds"));
         };
         self.bump();
         Ok(ns)

@@ -61,9 +61,9 @@ pub(crate) fn hex_bytes(digits: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// Seconds with up to nine decimals (further ones are cut) to nanoseconds; `None` if negative, malformed, or beyond 31 years.
+/// Seconds with up to nine decimals (further ones are cut) to nanoseconds; `None` if negative, malformed, or beyond eleven days.
 pub(crate) fn seconds_to_ns(text: &str) -> Option<i64> {
-    const LIMIT_S: i64 = 1_000_000_000;
+    const LIMIT_S: i64 = 1_000_000;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     if !(0..=LIMIT_S).contains(&whole)
