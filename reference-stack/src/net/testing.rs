@@ -3,7 +3,7 @@
 
 use super::Net;
 use super::core::dev::{self, DevId, PacketType};
-use super::core::skbuff::{SkbAccounting, Skb};
+use super::core::skbuff::{Skb, SkbAccounting};
 use super::core::sock::Wmem;
 use super::core::sysctl::Sysctl;
 use super::ipv4::icmp::{IcmpErr, icmp_rcv};

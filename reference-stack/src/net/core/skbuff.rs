@@ -67,12 +67,8 @@ pub(crate) struct TcpCb {
 /// `IPCB`: what IP input found out about the packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct IpCb {
-    /// Length of the IP options, bytes.
-    pub(crate) optlen: u8,
     /// Largest fragment seen, when it was reassembled (`IPCB(skb)->frag_max_size`).
     pub(crate) frag_max_size: u16,
-    /// `IPSKB_FORWARDED` and the like are set by the layers that need them.
-    pub(crate) flags: u16,
 }
 
 /// The layer-private part (`skb->cb`).

@@ -8,8 +8,8 @@ use super::route::{InputRoute, RtType, ip_route_input};
 use crate::net::Net;
 use crate::net::core::dev::{ARPHRD_ETHER, DevId, IFF_NOARP, dev_queue_xmit};
 use crate::net::core::neighbour::{
-    NEIGH_UPDATE_F_OVERRIDE, NUD_CONNECTED, NUD_NOARP, NUD_PERMANENT, NUD_REACHABLE, NUD_STALE,
-    NUD_VALID, NeighId, neigh_event_ns, neigh_update,
+    NEIGH_UPDATE_F_OVERRIDE, NUD_NOARP, NUD_PERMANENT, NUD_REACHABLE, NUD_STALE, NUD_VALID,
+    NeighId, neigh_event_ns, neigh_update,
 };
 use crate::net::core::skbuff::{
     DropReason, PktType, SKB_HEADROOM, SkBuff, Skb, consume_skb, kfree_skb,
@@ -77,14 +77,12 @@ fn arp_process(net: &mut Net, dev: DevId, arp: &Arp, pkt_type: PktType) {
         return;
     }
     if op == ARPOP_REQUEST
-        && let Ok(InputRoute::Local(rt_type)) = ip_route_input(net, tip, sip, 0, dev)
+        && ip_route_input(net, tip, sip, 0, dev) == Ok(InputRoute::Local(RtType::Local))
     {
-        if rt_type == RtType::Local {
-            if neigh_event_ns(net, sha, sip, dev).is_some() {
-                arp_send(net, ARPOP_REPLY, dev, (tip, None), (sip, Some(sha)), Some(sha));
-            }
-            return;
+        if neigh_event_ns(net, sha, sip, dev).is_some() {
+            arp_send(net, ARPOP_REPLY, dev, (tip, None), (sip, Some(sha)), Some(sha));
         }
+        return;
     }
     arp_learn(net, dev, arp, pkt_type);
 }
@@ -188,5 +186,3 @@ pub(crate) fn arp_seq_show(net: &Net) -> String {
     }
     out
 }
-
-const _: () = assert!(NUD_CONNECTED & NUD_STALE == 0);

@@ -16,7 +16,6 @@ pub(crate) const RT_TABLE_LOCAL: u32 = 255;
 pub(crate) enum RtScope {
     #[default]
     Universe = 0,
-    Site = 200,
     Link = 253,
     Host = 254,
     Nowhere = 255,
@@ -26,7 +25,6 @@ impl RtScope {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Universe => "universe",
-            Self::Site => "site",
             Self::Link => "link",
             Self::Host => "host",
             Self::Nowhere => "nowhere",

@@ -736,8 +736,7 @@ mod tests {
     fn check(trie: &Trie) {
         for (n, _) in trie.walk().filter(|&(n, _)| trie.is_tnode(n)) {
             let node = trie.node(n);
-            let children: Vec<u32> =
-                (0..trie.child_length(n)).map(|i| trie.child(n, i)).collect();
+            let children: Vec<u32> = (0..trie.child_length(n)).map(|i| trie.child(n, i)).collect();
             let empty = children.iter().filter(|&&c| c == NIL).count() as u64;
             let full = children.iter().filter(|&&c| trie.is_full(n, c)).count() as u64;
             assert_eq!(trie.counts(n), (empty, full));

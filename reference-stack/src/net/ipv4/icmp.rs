@@ -38,7 +38,6 @@ pub(crate) const ICMP_ADDRESSREPLY: u8 = 18;
 /// `NR_ICMP_TYPES`.
 const NR_ICMP_TYPES: u8 = 18;
 
-pub(crate) const ICMP_NET_UNREACH: u8 = 0;
 pub(crate) const ICMP_HOST_UNREACH: u8 = 1;
 pub(crate) const ICMP_PROT_UNREACH: u8 = 2;
 pub(crate) const ICMP_PORT_UNREACH: u8 = 3;
@@ -496,7 +495,7 @@ fn icmp_unreach(
     };
     let half = |i: usize| u16::from_be_bytes([first[i], first[i + 1]]);
     let ports = matches!(iph.protocol, IPPROTO_TCP | IPPROTO_UDP);
-    Some(IcmpErr {
+    let err = IcmpErr {
         proto: iph.protocol,
         icmp_type,
         code,
@@ -509,7 +508,12 @@ fn icmp_unreach(
         quoted: transport.to_vec(),
         ifindex: skb.dev.map_or(0, DevId::ifindex),
         from: outer.saddr,
-    })
+    };
+    // icmp_err(): what this host's own ICMP messages learn.
+    if iph.protocol == IPPROTO_ICMP && (icmp_type, code) == (ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED) {
+        update_pmtu(net, &err);
+    }
+    Some(err)
 }
 
 /// Lowers the path MTU that a socket's peer is sent with, as an error told (`ipv4_sk_update_pmtu`

@@ -69,11 +69,6 @@ impl FragQueues {
     pub(crate) fn queued(&self) -> usize {
         self.queues.values().map(|q| q.fragments.len()).sum()
     }
-
-    /// Memory in use, bytes (`FRAG: memory` of /proc/net/sockstat).
-    pub(crate) fn mem(&self) -> usize {
-        self.mem
-    }
 }
 
 /// Takes a fragment whose IP header has been checked and is at `data`. The whole packet comes

@@ -143,7 +143,7 @@ fn ip_rcv_core(net: &mut Net, mut skb: Skb) -> Option<(Skb, Iphdr)> {
         skb.trim(len);
     }
     skb.transport_header = skb.network_header + iph.ihl as u16;
-    skb.cb = Cb::Ip(IpCb { optlen: (iph.ihl - IP_HLEN) as u8, ..IpCb::default() });
+    skb.cb = Cb::Ip(IpCb::default());
     Some((skb, iph))
 }
 

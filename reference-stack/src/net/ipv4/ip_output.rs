@@ -5,14 +5,14 @@ use super::ip_fragment::ip_do_fragment;
 use super::mib::{Ip, IpExt};
 use super::route::{
     __sk_dst_check, Dst, Flow4, RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RtType,
-    ip_route_output_flow,
+    dst_confirm_neigh, ip_route_output_flow,
 };
 use crate::errno::Errno;
 use crate::lib::checksum::ip_compute_csum;
 use crate::lib::hash::DetHashMap;
 use crate::lib::siphash::siphash;
 use crate::net::Net;
-use crate::net::core::dev::{LOOPBACK_DEV, dev_queue_xmit};
+use crate::net::core::dev::LOOPBACK_DEV;
 use crate::net::core::neighbour::{NeighId, neigh_lookup_or_create, neigh_output};
 use crate::net::core::skbuff::{Cb, DropReason, IpCb, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SockCommon;
@@ -178,6 +178,11 @@ fn __ip_queue_xmit(net: &mut Net, sk: &mut SockCommon, mut skb: Skb, tos: u8) ->
             dst
         }
     };
+    if sk.dst_pending_confirm {
+        // sock_confirm_neigh(): an acknowledgment showed that the next hop hears us.
+        sk.dst_pending_confirm = false;
+        dst_confirm_neigh(net, &dst, sk.inet_daddr);
+    }
     let mut header = IpHeader {
         saddr: sk.inet_saddr,
         daddr: sk.inet_daddr,

@@ -48,7 +48,7 @@ pub(crate) struct Flow4 {
 
 /// What becomes of a packet on this route (`rt_type`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum RtType {
+pub(crate) enum RtType {
     /// To a host by a gateway or on the link.
     #[default]
     Unicast,

@@ -5,12 +5,11 @@ use super::fib_trie::fib_trie_seq_show;
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_FRAG_NEEDED, ICMP_HOST_UNREACH};
 use super::ip_input::ip_hdr;
 use super::ip_output::{IP_DF, IP_MF, ip_queue_xmit};
-use super::mib::{Icmp, Ip, IpExt};
 use super::route::{Flow4, ip_route_output_flow};
 use crate::errno::Errno;
 use crate::kernel::NicKind;
 use crate::net::Net;
-use crate::net::core::dev::{self, DevId};
+use crate::net::core::dev;
 use crate::net::core::skbuff::{IpSummed, SKB_HEADROOM, Skb};
 use crate::net::core::sock::{SockCommon, SockId};
 use crate::net::ethernet::{ETH_P_ARP, ETH_P_IP};
@@ -275,8 +274,7 @@ fn addresses_make_routes_and_take_them_away() {
     ip_addr_del(&mut net, eth, other, 24).unwrap();
     assert_eq!(routes(&net), listed);
     assert_eq!(ip_addr_del(&mut net, eth, other, 24), Err(Errno::EADDRNOTAVAIL));
-    let via_nowhere =
-        RouteSpec { via: Some(Ipv4Addr::new(192, 0, 2, 1)), ..RouteSpec::default() };
+    let via_nowhere = RouteSpec { via: Some(Ipv4Addr::new(192, 0, 2, 1)), ..RouteSpec::default() };
     assert_eq!(ip_route_add(&mut net, &via_nowhere, false), Err(Errno::ENETUNREACH));
     let default = RouteSpec { via: Some(PEER_IP), ..RouteSpec::default() };
     ip_route_add(&mut net, &default, false).unwrap();
@@ -330,7 +328,8 @@ fn identifications_are_counted_as_linux_counts_them() {
 fn the_mib_tells_why_a_packet_was_dropped() {
     let (mut net, _) = machine(NicKind::Tap);
     let good = ip_packet(IPPROTO_UDP, 1, 0, &[0; 16]);
-    let cases: [(&str, fn(&mut Vec<u8>)); 5] = [
+    type Damage = fn(&mut Vec<u8>);
+    let cases: [(&str, Damage); 5] = [
         ("IpInHdrErrors", |p| p[0] = 0x44),
         ("IpExtInCsumErrors", |p| p[8] ^= 1),
         ("IpExtInTruncatedPkts", |p| {
@@ -356,7 +355,6 @@ fn the_mib_tells_why_a_packet_was_dropped() {
         frame(&mut net, ether(ETH_P_IP, &packet));
         assert_eq!(net.mib.by_name(name).unwrap(), before + 1, "{name}");
     }
-    let _ = (Ip::InReceives, IpExt::InOctets, Icmp::InMsgs);
 }
 
 /// Frames with right checksums around hostile fields, and plain noise.
@@ -381,8 +379,9 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
             ether(ETH_P_IP, &p)
         },
     );
-    let icmp = (any::<[u8; 2]>(), any::<u32>(), bytes())
-        .prop_map(|([t, c], w, d)| ether(ETH_P_IP, &ip_packet(1, 3, 0, &icmp_message(t, c, w, &d))));
+    let icmp = (any::<[u8; 2]>(), any::<u32>(), bytes()).prop_map(|([t, c], w, d)| {
+        ether(ETH_P_IP, &ip_packet(1, 3, 0, &icmp_message(t, c, w, &d)))
+    });
     let arp = prop::collection::vec(any::<u8>(), 0..60).prop_map(|b| ether(ETH_P_ARP, &b));
     let fragments = (0_u16..4, 0_u16..40, any::<bool>(), bytes()).prop_map(|(id, at, more, d)| {
         let more = if more { IP_MF } else { 0 };
@@ -417,5 +416,3 @@ proptest! {
         prop_assert_eq!(net.skbs.alive(), net.queued_skbs() as u64);
     }
 }
-
-const _: DevId = DevId(0);

@@ -1,7 +1,7 @@
 //! UDP (Linux `udp.c`): sockets by local port, datagrams out by one IP call, datagrams in with
 //! the receive buffer charged by truesize. Corking, UDP-Lite, encapsulation and GRO are not built.
 
-use super::icmp::IcmpErr;
+use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, IcmpErr, update_pmtu};
 use super::ip_output::ip_send_skb;
 use super::mib::Udp;
 use super::route::{Flow4, RtType, dst_check, ip_route_output_flow};
@@ -207,8 +207,12 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     }
     let whole = total <= dst.mtu as usize;
     let skb = build(up, net, msg, &fl, dport, whole);
-    ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr)?;
-    net.mib.inc(Udp::OutDatagrams);
+    match ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr) {
+        Ok(()) => net.mib.inc(Udp::OutDatagrams),
+        // A full queue is told only to those who asked to hear of errors.
+        Err(Errno::ENOBUFS) if !up.sk.recverr => net.mib.inc(Udp::SndbufErrors),
+        Err(e) => return Err(e),
+    }
     Ok(Progress::Done(len))
 }
 
@@ -426,6 +430,9 @@ pub(crate) fn udp_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
     let Some(id) = lookup(socks, err.daddr, err.dport, err.saddr, err.sport, err.ifindex) else {
         return;
     };
+    if (err.icmp_type, err.code) == (ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED) {
+        update_pmtu(net, err);
+    }
     let Some(up) = socks.udp_mut(id) else { return };
     let (error, hard) = match err.error(up.sk.pmtudisc) {
         Some(found) => found,

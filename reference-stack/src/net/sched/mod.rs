@@ -34,15 +34,6 @@ impl Qdisc {
         Self::PfifoFast(PfifoFast { bands, requeued: SkbQueue::default(), limit })
     }
 
-    /// The name that ip(8) shows.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Noop => "noop",
-            Self::Noqueue => "noqueue",
-            Self::PfifoFast(_) => "pfifo_fast",
-        }
-    }
-
     /// Queues a packet; gives it back if its band is full.
     pub(crate) fn enqueue(&mut self, skb: Skb) -> Option<Skb> {
         let Self::PfifoFast(q) = self else { return Some(skb) };

@@ -10,8 +10,7 @@ pub(crate) use rx::{
     napi_schedule, napi_schedule_prep, net_rx_action, netif_receive_skb, netif_rx, packet_type,
 };
 pub(crate) use xmit::{
-    __netif_schedule, NetdevTx, dev_queue_xmit, netif_queue_stopped, netif_stop_queue,
-    netif_wake_queue, skb_checksum_help, tx_frame,
+    NetdevTx, dev_queue_xmit, netif_stop_queue, netif_wake_queue, skb_checksum_help, tx_frame,
 };
 
 use crate::Nanos;

@@ -1,6 +1,6 @@
 //! The way up: the backlog, NAPI and the NET_RX softirq.
 
-use super::{DevId, Driver, ETH_HLEN};
+use super::{DevId, Driver};
 use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::drivers::net::{tun, veth};
 use crate::kernel::{FrameIn, FrameOut, Port};
@@ -9,6 +9,7 @@ use crate::net::core::skbuff::{DropReason, PktType, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
 use crate::net::ethernet::{ETH_P_8021Q, ETH_P_ARP, ETH_P_IP};
 use reference_stack_macros::traced;
+use smallvec::SmallVec;
 
 /// Who can be on the poll list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,22 +145,47 @@ pub(crate) fn net_rx_action(net: &mut Net, out: &mut Vec<Skb>) -> bool {
         out.push(skb);
         progress = true;
     }
+    progress |= poll_devices(net, out);
+    // A frame that is not whole goes; that is rare, so its place may cost.
+    let mut i = first;
+    while i < out.len() {
+        if __netif_receive_skb_core(&mut out[i]) {
+            i += 1;
+        } else {
+            let skb = out.remove(i);
+            kfree_skb(net, skb, DropReason::HdrTrunc);
+        }
+    }
+    progress
+}
+
+/// Polls everything on the poll list once, within the softirq's budget; whether anything moved.
+fn poll_devices(net: &mut Net, out: &mut Vec<Skb>) -> bool {
+    if net.softnet.poll_list.is_empty() {
+        return false;
+    }
+    let mut progress = false;
     let mut budget = net.sysctl.netdev_budget.max(1) as usize;
     let mut list = std::mem::take(&mut net.softnet.poll_list).into_iter();
-    let mut repoll = Vec::new();
+    let mut repoll = SmallVec::<[Napi; 4]>::new();
     for napi in list.by_ref() {
         let before = out.len();
         let verdict = napi_poll(net, napi, out);
         let work = out.len() - before;
+        let again = net.softnet.poll_list.contains(&napi);
         match verdict {
             NapiPoll::Complete => progress = true,
             NapiPoll::Again => {
                 progress = true;
-                repoll.push(napi);
+                if !again {
+                    repoll.push(napi);
+                }
             }
             NapiPoll::Stalled => {
                 progress |= work > 0;
-                net.softnet.stalled.push(napi);
+                if !again {
+                    net.softnet.stalled.push(napi);
+                }
             }
         }
         budget = budget.saturating_sub(work);
@@ -171,12 +197,6 @@ pub(crate) fn net_rx_action(net: &mut Net, out: &mut Vec<Skb>) -> bool {
     // What the budget left comes first, then what was scheduled meanwhile, then the repolls.
     let meanwhile = std::mem::take(&mut net.softnet.poll_list);
     net.softnet.poll_list = list.chain(meanwhile).chain(repoll).collect();
-    let mut skbs: Vec<Skb> = out.drain(first..).collect();
-    for skb in skbs.drain(..) {
-        if let Some(skb) = __netif_receive_skb_core(net, skb) {
-            out.push(skb);
-        }
-    }
     progress
 }
 
@@ -203,19 +223,19 @@ fn process_backlog(net: &mut Net, out: &mut Vec<Skb>) -> NapiPoll {
 }
 
 /// What every received packet goes through before its protocol sees it: the 802.1Q tag is taken
-/// off, and a packet for a VLAN that has no device is for somebody else.
-fn __netif_receive_skb_core(net: &mut Net, mut skb: Skb) -> Option<Skb> {
+/// off, and a packet for a VLAN that has no device is for somebody else. False: it is to be
+/// dropped.
+fn __netif_receive_skb_core(skb: &mut SkBuff) -> bool {
     skb.reset_network_header();
-    if skb.protocol == ETH_P_8021Q && !skb_vlan_untag(&mut skb) {
-        kfree_skb(net, skb, DropReason::HdrTrunc);
-        return None;
+    if skb.protocol == ETH_P_8021Q && !skb_vlan_untag(skb) {
+        return false;
     }
     if let Some(tci) = skb.vlan_tci.take()
         && tci & 0x0fff != 0
     {
         skb.pkt_type = PktType::OtherHost;
     }
-    Some(skb)
+    true
 }
 
 /// Takes the tag that stands in front of the packet; false if there is not a whole one.
@@ -249,5 +269,3 @@ pub(crate) fn packet_type(skb: &SkBuff) -> Option<PacketType> {
         _ => None,
     }
 }
-
-const _: () = assert!(ETH_HLEN == 14);

@@ -18,6 +18,7 @@ pub(crate) enum NetdevTx {
     /// `NETDEV_TX_OK`: it took the packet, whatever becomes of it.
     Ok,
     /// `NETDEV_TX_BUSY`: no room; here it is again.
+    #[expect(dead_code, reason = "every driver here stops its queue before it has no room")]
     Busy(Skb),
 }
 
@@ -103,7 +104,7 @@ fn __qdisc_run(net: &mut Net, id: DevId, queue: u16) {
 }
 
 /// Has a device's qdisc run in the NET_TX softirq.
-pub(crate) fn __netif_schedule(net: &mut Net, id: DevId) {
+fn __netif_schedule(net: &mut Net, id: DevId) {
     if !net.softnet.output_queue.contains(&id) {
         net.softnet.output_queue.push(id);
     }
@@ -112,11 +113,6 @@ pub(crate) fn __netif_schedule(net: &mut Net, id: DevId) {
 /// The driver has no more room (`netif_stop_queue`).
 pub(crate) fn netif_stop_queue(net: &mut Net, id: DevId) {
     net.devs.get_mut(id).xoff = true;
-}
-
-/// Whether the driver stopped its queue.
-pub(crate) fn netif_queue_stopped(net: &Net, id: DevId) -> bool {
-    net.devs[id].xoff
 }
 
 /// The driver has room again (`netif_wake_queue`).
