@@ -4,7 +4,6 @@
 //! As in Linux without `INET_CSK_CLEAR_TIMERS`, clearing a timer only clears what is pending; the
 //! wheel's timer stays and finds nothing to do.
 
-pub(crate) use super::inet_csk_listen::reqsk_timer_handler;
 use super::tcp_sock::{ICSK_ACK_SCHED, ICSK_ACK_TIMER, IcskPending, TcpSock};
 use crate::net::Net;
 use crate::time::{HrtimerId, Jiffies, TimerId};

@@ -17,8 +17,6 @@ pub(crate) const TCP_FASTRETRANS_THRESH: u8 = 3;
 pub(crate) const TCP_URG_VALID: u16 = 0x100;
 /// `urg_data`: announced, not received.
 pub(crate) const TCP_URG_NOTYET: u16 = 0x200;
-/// `urg_data`: read.
-pub(crate) const TCP_URG_READ: u16 = 0x400;
 
 const INET_ECN_MASK: u8 = 3;
 const INET_ECN_NOT_ECT: u8 = 0;

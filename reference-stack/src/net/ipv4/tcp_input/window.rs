@@ -3,7 +3,6 @@
 //! 7.2 are in the profile).
 
 use super::tcp_ecn_check_ce;
-use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use crate::net::core::skbuff::Skb;
 use crate::net::core::sock::{SOCK_MIN_RCVBUF, SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK};
@@ -28,7 +27,6 @@ pub(crate) struct RcvCharge {
     pub(crate) doff: u8,
     pub(crate) tcp_flags: u8,
     pub(crate) ip_dsfield: u8,
-    pub(crate) seq: SeqNum,
 }
 
 impl RcvCharge {
@@ -42,7 +40,6 @@ impl RcvCharge {
             doff: cb.doff,
             tcp_flags: cb.tcp_flags,
             ip_dsfield: cb.ip_dsfield,
-            seq: cb.seq,
         }
     }
 }
