@@ -276,7 +276,7 @@ fn accept_into(
         af_inet::inet_accept(socks, net, sock, nonblock || f_flags & O_NONBLOCK != 0)
     })?;
     let Progress::Done(mut new) = accepted else { return Ok(Progress::Wait) };
-    let Ok(peer) = af_inet::inet_getname(&k.socks, &k.net, &new, true) else {
+    let Ok(peer) = af_inet::inet_getname(&k.socks, &k.net, &new, 2) else {
         // The peer reset it meanwhile: the connection is given back.
         af_inet::inet_release(&mut k.socks, &mut k.net, &mut new)?;
         return Err(Errno::ECONNABORTED);

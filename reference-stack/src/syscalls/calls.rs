@@ -178,7 +178,7 @@ fn at_once(k: &mut Kernel, files: FilesId, call: Call) -> Result<Ret, Errno> {
             let peer = matches!(call, Call::Getpeername { .. });
             let file = sockfd_lookup_light(k, files, fd)?;
             with_socket(k, file, |socks, net, sock, _| {
-                af_inet::inet_getname(socks, net, sock, peer)
+                af_inet::inet_getname(socks, net, sock, peer.into())
             })
             .map(Ret::Addr)
         }

@@ -414,7 +414,8 @@ pub(crate) fn tcp_lingering(socks: &Socks, id: SockId) -> bool {
     socks.tcp(id).is_some_and(|tp| tp.sk.sk_state.is_in(closing))
 }
 
-/// getsockname(2), getpeername(2) (`inet_getname`).
+/// getsockname(2) (`peer` 0), getpeername(2) (1), and the name that accept(2) gives (2), which a
+/// connection has even if it is over (`inet_getname`).
 ///
 /// # Errors
 /// ENOTCONN without a peer.
@@ -422,17 +423,17 @@ pub(crate) fn inet_getname(
     socks: &Socks,
     _net: &Net,
     sock: &Socket,
-    peer: bool,
+    peer: u8,
 ) -> Result<SockAddr, Errno> {
     let sk = common(socks, sock.sk).ok_or(Errno::EINVAL)?;
-    if !peer {
+    if peer == 0 {
         let bound = sk.inet_rcv_saddr;
         let addr = if bound.is_unspecified() { sk.inet_saddr } else { bound };
         return Ok(SockAddr::In { addr, port: sk.inet_num });
     }
     let no_peer =
         sk.sk_protocol == IPPROTO_TCP && matches!(sk.sk_state, TcpState::Close | TcpState::SynSent);
-    if sk.inet_dport == 0 || no_peer {
+    if sk.inet_dport == 0 || (no_peer && peer == 1) {
         return Err(Errno::ENOTCONN);
     }
     Ok(SockAddr::In { addr: sk.inet_daddr, port: sk.inet_dport })

@@ -1,7 +1,10 @@
 //! TCP over IPv4 (Linux `tcp_ipv4.c`, 5.15): the entrance of segments, active opening, answers
 //! without a socket, and ICMP errors.
 
-use super::icmp::IcmpErr;
+use super::icmp::{
+    ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMP_HOST_UNREACH, ICMP_NET_UNREACH, ICMP_PARAMETERPROB,
+    ICMP_TIME_EXCEEDED, IcmpErr, icmp_err_convert,
+};
 use super::inet_connection_sock::*;
 use super::inet_csk_listen::*;
 use super::inet_hashtables::*;
@@ -669,33 +672,6 @@ fn inet_csk_update_pmtu(tp: &mut TcpSock, net: &mut Net, mtu: u32) -> Option<Dst
     Some(dst)
 }
 
-const ICMP_DEST_UNREACH: u8 = 3;
-const ICMP_TIME_EXCEEDED: u8 = 11;
-const ICMP_PARAMETERPROB: u8 = 12;
-const ICMP_NET_UNREACH: u8 = 0;
-const ICMP_HOST_UNREACH: u8 = 1;
-const ICMP_FRAG_NEEDED: u8 = 4;
-
-/// `icmp_err_convert`: the errno of each unreachable code.
-pub(crate) const ICMP_ERR_CONVERT: [Errno; 16] = [
-    Errno::ENETUNREACH,
-    Errno::EHOSTUNREACH,
-    Errno::ENOPROTOOPT,
-    Errno::ECONNREFUSED,
-    Errno::EMSGSIZE,
-    Errno::EOPNOTSUPP,
-    Errno::ENETUNREACH,
-    Errno::EHOSTDOWN,
-    Errno::from_raw(64), // ENONET
-    Errno::ENETUNREACH,
-    Errno::EHOSTUNREACH,
-    Errno::ENETUNREACH,
-    Errno::EHOSTUNREACH,
-    Errno::EHOSTUNREACH,
-    Errno::EHOSTUNREACH,
-    Errno::EHOSTUNREACH,
-];
-
 /// An ICMP error about a segment of ours (`tcp_v4_err`).
 pub(crate) fn tcp_v4_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
     let key = FourTuple { saddr: err.saddr, sport: err.sport, daddr: err.daddr, dport: err.dport };
@@ -741,7 +717,7 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
         net.mib.inc(TcpExt::OutOfWindowIcmps);
         return;
     }
-    let err = match (ty, ICMP_ERR_CONVERT.get(usize::from(code))) {
+    let err = match (ty, icmp_err_convert(code)) {
         (ICMP_PARAMETERPROB, _) => Errno::EPROTO,
         (ICMP_TIME_EXCEEDED, _) => Errno::EHOSTUNREACH,
         (ICMP_DEST_UNREACH, Some(_)) if code == ICMP_FRAG_NEEDED => {
@@ -751,7 +727,7 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
             }
             return;
         }
-        (ICMP_DEST_UNREACH, Some(&err)) => {
+        (ICMP_DEST_UNREACH, Some((err, _))) => {
             if matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH) {
                 tcp_ld_RTO_revert(tp, net, seq);
             }

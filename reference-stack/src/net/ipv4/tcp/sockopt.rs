@@ -6,7 +6,7 @@ use crate::net::ipv4::inet_connection_sock::{
     inet_csk_in_pingpong_mode, inet_csk_reset_keepalive_timer, tcp_rto_max,
 };
 use crate::net::ipv4::tcp_cong::tcp_set_congestion_control;
-use crate::net::ipv4::tcp_output::{tcp_current_mss, tcp_push_pending_frames};
+use crate::net::ipv4::tcp_output::tcp_push_pending_frames;
 use crate::net::ipv4::tcp_timer::{
     keepalive_intvl_when, keepalive_probes, keepalive_time_elapsed, keepalive_time_when,
 };
@@ -235,7 +235,7 @@ pub(crate) fn tcp_getsockopt(
             return Ok(bytes);
         }
         TCP_CC_INFO => return Ok(Vec::new()),
-        TCP_MAXSEG => maxseg(tp, net),
+        TCP_MAXSEG => maxseg(tp),
         TCP_NODELAY => i64::from(tp.nonagle & TCP_NAGLE_OFF != 0),
         TCP_CORK => i64::from(tp.nonagle & TCP_NAGLE_CORK != 0),
         TCP_KEEPIDLE => (keepalive_time_when(tp, net) / hz) as i64,
@@ -269,13 +269,10 @@ pub(crate) fn tcp_getsockopt(
     Ok(bytes)
 }
 
-fn maxseg(tp: &mut TcpSock, net: &mut Net) -> i64 {
+fn maxseg(tp: &TcpSock) -> i64 {
     let user = tp.rx_opt.user_mss;
     if user != 0 && matches!(tp.sk.sk_state, TcpState::Close | TcpState::Listen) {
         return user.into();
-    }
-    if tp.sk.sk_dst.is_some() && tp.sk.sk_state == TcpState::Established {
-        return tcp_current_mss(tp, net).into();
     }
     tp.mss_cache.into()
 }

@@ -407,10 +407,20 @@ pub(crate) fn tcp_validate_incoming(
         kfree_skb(net, skb, DropReason::TcpReset);
         return None;
     }
-    if seg.th.syn() {
+    if seg.th.syn() && !completes_crossed_open(tp, seg) {
         return tcp_syn_challenge(tp, net, skb, syn_inerr);
     }
     Some(skb)
+}
+
+/// The peer's SYN-ACK after crossed SYNs: the same SYN again, with the acknowledgement of ours.
+fn completes_crossed_open(tp: &TcpSock, seg: &Seg) -> bool {
+    tp.sk.sk_state == TcpState::SynRecv
+        && tp.icsk.listener.is_none()
+        && seg.th.ack()
+        && seg.seq + 1 == seg.end_seq
+        && seg.seq + 1 == tp.rcv_nxt
+        && seg.ack_seq == tp.snd_nxt
 }
 
 /// A reset counts when it stands at RCV.NXT, or, with SACK, at the right edge of the highest
