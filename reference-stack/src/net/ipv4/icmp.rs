@@ -38,6 +38,7 @@ pub(crate) const ICMP_ADDRESSREPLY: u8 = 18;
 /// `NR_ICMP_TYPES`.
 const NR_ICMP_TYPES: u8 = 18;
 
+pub(crate) const ICMP_NET_UNREACH: u8 = 0;
 pub(crate) const ICMP_HOST_UNREACH: u8 = 1;
 pub(crate) const ICMP_PROT_UNREACH: u8 = 2;
 pub(crate) const ICMP_PORT_UNREACH: u8 = 3;
