@@ -1,10 +1,10 @@
 //! UDP (Linux `udp.c`): sockets by local port, datagrams out by one IP call, datagrams in with
-//! the receive buffer charged by truesize. Corking, UDP-Lite, encapsulation and GRO are not built.
+//! the receive buffer charged by truesize. UDP_CORK (but for MSG_MORE), UDP-Lite, encapsulation and GRO are not built.
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, IcmpErr, update_pmtu};
 use super::ip_output::ip_send_skb;
 use super::mib::Udp;
-use super::route::{Flow4, RtType, dst_check, ip_route_output_flow};
+use super::route::{Dst, Flow4, RtType, dst_check, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::errno::Errno;
 use crate::lib::checksum::csum_pseudo;
@@ -16,7 +16,7 @@ use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
 use crate::uapi::{
-    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR,
+    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR,
     POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
 };
 use hw_model::Frag;
@@ -33,6 +33,15 @@ const UDP_CSUM_OFFSET: u16 = 6;
 pub(crate) struct UdpSock {
     /// `struct sock` and `struct inet_sock`.
     pub(crate) sk: SockCommon,
+    /// `pending`: bytes that calls with MSG_MORE have gathered, and where they go.
+    pending: Option<Pending>,
+}
+
+/// A datagram that is not complete yet (`inet_cork`).
+#[derive(Clone, Debug)]
+struct Pending {
+    data: Vec<u8>,
+    to: (Ipv4Addr, u16),
 }
 
 /// A fresh UDP socket.
@@ -40,7 +49,7 @@ pub(crate) fn udp_init_sock(socks: &mut Socks, net: &mut Net) -> SockId {
     let bufs = (net.sysctl.rmem_default as i32, net.sysctl.wmem_default as i32);
     socks.insert(&net.wmem, |id| {
         let sk = SockCommon::new(id, AF_INET, SOCK_DGRAM, IPPROTO_UDP, bufs);
-        Sock::Udp(Arc::new(UdpSock { sk }))
+        Sock::Udp(Arc::new(UdpSock { sk, pending: None }))
     })
 }
 
@@ -161,7 +170,7 @@ fn flow_of(sk: &SockCommon, daddr: Ipv4Addr, dport: u16) -> Flow4 {
     }
 }
 
-/// Sends one datagram.
+/// Sends one datagram, or gathers a part of one (MSG_MORE).
 pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) -> IoResult<usize> {
     let len = msg.data.len();
     if len > 0xffff {
@@ -170,15 +179,23 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     if msg.flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    up.sk.sock_error()?;
-    let connected = msg.addr.is_none();
-    let (daddr, dport) = match msg.addr {
-        Some((_, 0)) => return Err(Errno::EINVAL),
-        Some(addr) => addr,
-        None if up.sk.sk_state != TcpState::Established => return Err(Errno::EDESTADDRREQ),
-        None => (up.sk.inet_daddr, up.sk.inet_dport),
+    // The first part of a datagram has decided where it goes.
+    let (daddr, dport) = match &up.pending {
+        Some(pending) => pending.to,
+        None => destination(&up.sk, msg)?,
     };
+    let mut fl = flow_of(&up.sk, daddr, dport);
+    let dst = route(up, net, &mut fl, msg.addr.is_none())?;
+    if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {
+        return Err(Errno::EACCES);
+    }
+    let gathered = up.pending.as_ref().map_or(0, |p| p.data.len());
+    let total = gathered + len + UDP_HLEN + 20;
+    if total > 0xffff || (up.sk.pmtudisc >= IP_PMTUDISC_DO && total > dst.mtu as usize) {
+        return Err(Errno::EMSGSIZE);
+    }
     // sock_alloc_send_skb(): as long as the buffer has any room, a whole datagram goes in.
+    up.sk.sock_error()?;
     if net.wmem.get(up.sk.id) >= up.sk.sk_sndbuf as u32 {
         if msg.nonblock {
             return Err(Errno::EAGAIN);
@@ -186,27 +203,20 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         net.wmem.throttled.push(up.sk.id);
         return Ok(Progress::Wait);
     }
-    let cached = up.sk.sk_dst.clone().filter(|d| connected && dst_check(net, d));
-    let mut fl = flow_of(&up.sk, daddr, dport);
-    let dst = match cached {
-        Some(dst) => dst,
-        None => {
-            let dst = ip_route_output_flow(net, &mut fl)?;
-            if connected {
-                up.sk.sk_dst = Some(dst.clone());
-            }
-            dst
+    if msg.flags & MSG_MORE != 0 {
+        let fresh = || Pending { data: Vec::new(), to: (daddr, dport) };
+        up.pending.get_or_insert_with(fresh).data.extend_from_slice(&msg.data);
+        return Ok(Progress::Done(len));
+    }
+    let data = match up.pending.take() {
+        Some(mut pending) => {
+            pending.data.extend_from_slice(&msg.data);
+            Arc::new(pending.data)
         }
+        None => msg.data.clone(),
     };
-    if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {
-        return Err(Errno::EACCES);
-    }
-    let total = len + UDP_HLEN + 20;
-    if total > 0xffff || (up.sk.pmtudisc >= IP_PMTUDISC_DO && total > dst.mtu as usize) {
-        return Err(Errno::EMSGSIZE);
-    }
     let whole = total <= dst.mtu as usize;
-    let skb = build(up, net, msg, &fl, dport, whole);
+    let skb = build(up, net, &data, &fl, dport, whole);
     match ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr) {
         Ok(()) => net.mib.inc(Udp::OutDatagrams),
         // A full queue is told only to those who asked to hear of errors.
@@ -216,15 +226,49 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     Ok(Progress::Done(len))
 }
 
+/// Where a datagram goes: where the call says, or to the peer.
+fn destination(sk: &SockCommon, msg: &SendMsg) -> Result<(Ipv4Addr, u16), Errno> {
+    match msg.addr {
+        Some((_, 0)) => Err(Errno::EINVAL),
+        Some(addr) => Ok(addr),
+        None if sk.sk_state != TcpState::Established => Err(Errno::EDESTADDRREQ),
+        None => Ok((sk.inet_daddr, sk.inet_dport)),
+    }
+}
+
+/// The route: a connected socket's own as long as it is good, else a fresh one.
+fn route(
+    up: &mut UdpSock,
+    net: &mut Net,
+    fl: &mut Flow4,
+    connected: bool,
+) -> Result<Dst, Errno> {
+    if let Some(dst) = up.sk.sk_dst.clone().filter(|d| connected && dst_check(net, d)) {
+        return Ok(dst);
+    }
+    let dst = ip_route_output_flow(net, fl)?;
+    if connected {
+        up.sk.sk_dst = Some(dst.clone());
+    }
+    Ok(dst)
+}
+
 /// The datagram with its header. The checksum is left to the device where the datagram goes
 /// out in one piece.
-fn build(up: &UdpSock, net: &mut Net, msg: &SendMsg, fl: &Flow4, dport: u16, whole: bool) -> Skb {
-    let len = msg.data.len();
+fn build(
+    up: &UdpSock,
+    net: &mut Net,
+    data: &Arc<Vec<u8>>,
+    fl: &Flow4,
+    dport: u16,
+    whole: bool,
+) -> Skb {
+    let len = data.len();
     let mut skb = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
-    skb.add_frag(Frag::new(msg.data.clone()));
+    skb.add_frag(Frag::new(data.clone()));
     // hh_len + fragheaderlen + 15 of ip_append_data's allocation.
-    let data = skb_data_align(len + UDP_HLEN + 20 + 16 + 15) as u32;
-    skb.truesize = net.profile.skb_truesize(data);
+    let room = skb_data_align(len + UDP_HLEN + 20 + 16 + 15) as u32;
+    skb.truesize = net.profile.skb_truesize(room);
     skb.owner = Some(up.sk.id);
     net.wmem.charge(up.sk.id, skb.truesize);
     let ulen = (len + UDP_HLEN) as u16;
