@@ -39,7 +39,7 @@ pub(crate) struct InetHashinfo {
     pub(crate) bhash: Arc<DetHashMap<u16, PortSocks>>,
     /// `table_perturb`, drawn at first use.
     table_perturb: Arc<Vec<u32>>,
-    /// Ports whose first holder was bound by connect(), which bind() may not share in its search.
+    /// TIME-WAIT sockets alive (`tcp_death_row`).
     pub(crate) tw_count: u32,
 }
 

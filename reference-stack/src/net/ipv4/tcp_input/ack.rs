@@ -65,8 +65,9 @@ fn tcp_process_tlp_ack(tp: &mut TcpSock, net: &mut Net, ack: SeqNum, flag: u32) 
     }
 }
 
-/// The RTO's pacing estimate (`tcp_update_pacing_rate`): 200 % of cwnd per RTT in the first half
-/// of slow start, then 120 %.
+/// How fast the connection would be paced, which also sizes its bursts
+/// (`tcp_update_pacing_rate`): 200 % of the window per RTT in the first half of slow start, then
+/// 120 %.
 pub(crate) fn tcp_update_pacing_rate(tp: &mut TcpSock, net: &Net) {
     let ratio = if tp.snd_cwnd < tp.snd_ssthresh / 2 {
         net.sysctl.tcp_pacing_ss_ratio
