@@ -69,8 +69,8 @@ enum Cause {
 struct Waiting {
     call: usize,
     task: TaskId,
-    /// Opportunities that passed since it was woken.
-    passed: u32,
+    /// How often it ran after a wake-up.
+    resumed: u32,
     /// When it runs, capture clock, once that is decided.
     run_at: Option<u64>,
     /// When a time-out ends it that comes later than the recorded one, capture clock.
@@ -91,6 +91,8 @@ pub(crate) struct Engine<'a, H> {
     outbound: Arc<Vec<usize>>,
     /// Calls with their moments, in order.
     order: Arc<Vec<(u64, usize)>>,
+    /// When each call is over at the latest.
+    exits: Arc<Vec<Option<u64>>>,
     next_in: usize,
     next_out: usize,
     next_call: usize,
@@ -130,6 +132,7 @@ impl<'a, H: Host> Engine<'a, H> {
             inbound: Arc::new(index(false)),
             outbound: Arc::new(index(true)),
             order: Arc::new(order),
+            exits: Arc::new(exits(case)),
             next_in: 0,
             next_out: 0,
             next_call: 0,
@@ -203,7 +206,7 @@ impl<'a, H: Host> Engine<'a, H> {
 
     /// When the first waiting call returned in the trace.
     fn next_return(&self) -> Option<u64> {
-        self.waiting.iter().filter_map(|w| w.until.or(self.case.calls[w.call].exit_ns)).min()
+        self.waiting.iter().filter_map(|w| w.until.or(self.exits[w.call])).min()
     }
 
     /// When a waiting call comes to its end by itself, if that is within the uncertainty of a
@@ -223,8 +226,12 @@ impl<'a, H: Host> Engine<'a, H> {
     /// Lets time go on, one event of the machine at a time.
     fn advance(&mut self, to_ns: u64) -> Step {
         let to = to_ns.saturating_sub(self.base_ns);
-        while let Some(next) = self.host.next_event().filter(|&n| n < to) {
+        while let Some(mut next) = self.host.next_event().filter(|&n| n < to) {
             self.cause = Cause::Timer;
+            if self.late_timer(next) {
+                next = (next + self.jiffy_ns).min(to);
+                self.host.stall(next);
+            }
             self.host.advance(next);
             self.after()?;
             self.missing(self.base_ns + next)?;
@@ -233,6 +240,13 @@ impl<'a, H: Host> Engine<'a, H> {
         self.cause = Cause::Timer;
         self.after()?;
         self.missing(to_ns)
+    }
+
+    /// Whether the plan has the timer of the next frame run a tick late, and this is it.
+    fn late_timer(&self, next: u64) -> bool {
+        let Some(&i) = self.outbound.get(self.next_out) else { return false };
+        let due = self.case.frames[i].time_ns.saturating_sub(self.base_ns + next);
+        self.plan.late.contains(&i) && due > self.jiffy_ns * 3 / 4 && due < self.jiffy_ns * 3 / 2
     }
 
     /// A frame that the capture has is overdue.
@@ -296,11 +310,13 @@ impl<'a, H: Host> Engine<'a, H> {
             if w.run_at.is_some() || !self.host.woken(w.task) {
                 continue;
             }
-            let skip = self.plan.resume_after.get(&w.call).copied().unwrap_or(0);
-            let exit = self.case.calls[w.call].exit_ns.unwrap_or(u64::MAX);
+            let exit = self.exits[w.call].unwrap_or(u64::MAX);
+            if let Some(&t) = self.plan.resume_at.get(&(w.call, w.resumed)) {
+                self.waiting[n].run_at = Some(t.max(at_ns));
+                continue;
+            }
             let last = exit <= at_ns + 2_000;
-            if !last && (w.passed < skip || !self.would_match(&w)) {
-                self.waiting[n].passed += 1;
+            if !last && !self.would_match(&w) {
                 continue;
             }
             self.waiting[n].run_at = Some(self.run_time(at_ns, exit));
@@ -326,6 +342,7 @@ impl<'a, H: Host> Engine<'a, H> {
         let due = |w: &Waiting| w.run_at.is_some_and(|t| t <= at_ns);
         while let Some(n) = self.waiting.iter().position(due) {
             self.waiting[n].run_at = None;
+            self.waiting[n].resumed += 1;
             let Waiting { call, task, .. } = self.waiting[n];
             self.cause = Cause::Call(self.case.calls[call].entry_ns);
             self.host.resume(task);
@@ -360,7 +377,7 @@ impl<'a, H: Host> Engine<'a, H> {
         while n < self.waiting.len() {
             let w = self.waiting[n].clone();
             let c = &self.case.calls[w.call];
-            if w.until.or(c.exit_ns).is_none_or(|e| e > at_ns) {
+            if w.until.or(self.exits[w.call]).is_none_or(|e| e > at_ns) {
                 n += 1;
                 continue;
             }
@@ -508,7 +525,7 @@ impl<'a, H: Host> Engine<'a, H> {
         match result {
             Some(r) => self.result(i, &r)?,
             None => {
-                self.waiting.push(Waiting { call: i, task, passed: 0, run_at: None, until: None });
+                self.waiting.push(Waiting { call: i, task, resumed: 0, run_at: None, until: None });
             }
         }
         self.after()?;
@@ -624,6 +641,25 @@ impl<'a, H: Host> Engine<'a, H> {
             got: format!("{got} at {}", self.clock(self.base_ns + self.host.now())),
         }
     }
+}
+
+/// When each call is over at the latest: its recorded return and what the recording may be off,
+/// but before the thread's next call.
+fn exits(case: &Case) -> Vec<Option<u64>> {
+    const RETURN_SLACK_NS: u64 = 50_000;
+    let mut next: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut out: Vec<Option<u64>> = case
+        .calls
+        .iter()
+        .rev()
+        .map(|c| {
+            let entry = next.insert(c.pid, c.entry_ns).unwrap_or(u64::MAX);
+            let exit = c.exit_ns?;
+            Some(exit.saturating_add(RETURN_SLACK_NS).min(entry.saturating_sub(1_000)).max(exit))
+        })
+        .collect();
+    out.reverse();
+    out
 }
 
 /// The first field that differs; a cut frame is compared as far as it was captured.

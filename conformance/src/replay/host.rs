@@ -23,6 +23,8 @@ pub(crate) trait Host: Clone {
     fn next_event(&self) -> Option<u64>;
     /// Lets time go on.
     fn advance(&mut self, to: u64);
+    /// Lets time go on while the processor does something else: what is due runs after.
+    fn stall(&mut self, to: u64);
     /// A frame arrives.
     fn frame_in(&mut self, port: usize, bytes: Vec<u8>);
     /// Takes the frames sent.

@@ -1,6 +1,6 @@
 //! The schedule of one replay: what the inputs leave open, each with the value to be tried.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::Case;
 use crate::capture::{CallName, Outcome};
@@ -23,8 +23,10 @@ pub(crate) struct Plan {
     pub(crate) ms_edge_ns: u64,
     /// When calls take effect, capture clock, where not the default.
     pub(crate) effect: BTreeMap<usize, u64>,
-    /// How many opportunities a woken call lets pass before it runs, where not the default.
-    pub(crate) resume_after: BTreeMap<usize, u32>,
+    /// When a call that waited runs after its nth wake-up, where not the default.
+    pub(crate) resume_at: BTreeMap<(usize, u32), u64>,
+    /// Frames whose timer ran a tick late.
+    pub(crate) late: BTreeSet<usize>,
     /// Handling lag of single inbound frames, where not the default.
     pub(crate) rx_lag: BTreeMap<usize, u64>,
 }

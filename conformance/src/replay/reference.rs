@@ -156,6 +156,10 @@ impl Host for Reference {
         self.kernel.advance(to);
     }
 
+    fn stall(&mut self, to: u64) {
+        self.kernel.stall(to);
+    }
+
     fn frame_in(&mut self, port: usize, bytes: Vec<u8>) {
         self.kernel.frame_in(Port(port as u32), FrameIn { bytes, gso_size: 0 });
     }

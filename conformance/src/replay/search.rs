@@ -56,23 +56,16 @@ pub(crate) fn search<B: Boot>(case: &Case, boot: &B) -> miette::Result<Found> {
     };
     let ending = replay(case, boot, &first)?;
     let mut s = Search { case, boot, best: first, ending, replays: 1 };
-    s.levels(jiffy_ns)?;
-    for &phase in phases.iter().skip(1) {
-        if s.done() {
+    // What is one value for the whole capture first; each may hide the other's effect, and a
+    // choice may show that an earlier one was for the wrong reason.
+    loop {
+        let before = s.ending.score();
+        s.everywhere(&edges, &phases, jiffy_ns)?;
+        while !s.done() && s.decisions()? {}
+        if s.done() || s.ending.score() == before {
             break;
         }
-        let with = Plan { jiffies_zero_ns: phase, ..s.best.clone() };
-        if s.attempt(with)? {
-            s.levels(jiffy_ns)?;
-        }
     }
-    for &edge in edges.iter().skip(1) {
-        if s.done() {
-            break;
-        }
-        s.attempt(Plan { ms_edge_ns: edge, ..s.best.clone() })?;
-    }
-    while !s.done() && s.decisions()? {}
     Ok(Found { ending: s.ending, plan: s.best, replays: s.replays })
 }
 
@@ -98,6 +91,27 @@ impl<B: Boot> Search<'_, B> {
         Ok(better)
     }
 
+    /// Tries the values that hold for the whole capture.
+    fn everywhere(&mut self, edges: &[u64], phases: &[u64], jiffy_ns: u64) -> miette::Result<()> {
+        for &edge in edges {
+            if self.done() {
+                return Ok(());
+            }
+            self.attempt(Plan { ms_edge_ns: edge, ..self.best.clone() })?;
+        }
+        self.levels(jiffy_ns)?;
+        for &phase in phases {
+            if self.done() {
+                return Ok(());
+            }
+            let whole = self.best.jiffies_zero_ns / jiffy_ns * jiffy_ns;
+            if self.attempt(Plan { jiffies_zero_ns: whole + phase, ..self.best.clone() })? {
+                self.levels(jiffy_ns)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the coarser levels of the timer wheel round to: eight places for each.
     fn levels(&mut self, jiffy_ns: u64) -> miette::Result<()> {
         for step in [1, 8, 64] {
@@ -117,6 +131,14 @@ impl<B: Boot> Search<'_, B> {
     /// moment that it may have had. Whether one of them helped.
     fn decisions(&mut self) -> miette::Result<bool> {
         let at = self.ending.at_ns;
+        // The next frame's timer may have run a tick late.
+        let next = (0..self.case.frames.len()).filter(|&i| self.case.frames[i].outbound);
+        if let Some(i) = next.skip(self.ending.frames).next() {
+            let mut with = self.best.clone();
+            if with.late.insert(i) && self.attempt(with)? {
+                return Ok(true);
+            }
+        }
         let mut near: Vec<usize> = (0..self.case.calls.len())
             .filter(|&i| self.case.calls[i].entry_ns <= at + 1_000_000)
             .collect();
@@ -124,21 +146,8 @@ impl<B: Boot> Search<'_, B> {
         near.truncate(8);
         let mut tried = BTreeSet::new();
         for &i in &near {
-            let waited = plan::waited(self.case, i);
-            if waited
-                && matches!(self.case.calls[i].call, CallName::Recv { .. } | CallName::Send { .. })
-            {
-                for k in 1..=6 {
-                    let mut with = self.best.clone();
-                    let now = with.resume_after.get(&i).copied().unwrap_or(0);
-                    with.resume_after.insert(i, (now + k) % 7);
-                    if self.done() {
-                        return Ok(false);
-                    }
-                    if self.attempt(with)? {
-                        return Ok(true);
-                    }
-                }
+            if self.wake_ups(i)? {
+                return Ok(true);
             }
             for moment in plan::other_effects(self.case, i) {
                 if self.done() || !tried.insert((i, moment)) {
@@ -152,6 +161,40 @@ impl<B: Boot> Search<'_, B> {
             }
         }
         self.lags()
+    }
+
+    /// When a call that waited runs again after one of its first wake-ups: before each frame
+    /// around the divergence.
+    fn wake_ups(&mut self, i: usize) -> miette::Result<bool> {
+        const AROUND_NS: u64 = 1_000_000;
+        let c = &self.case.calls[i];
+        let kind = matches!(c.call, CallName::Recv { .. } | CallName::Send { .. });
+        if !kind || !plan::waited(self.case, i) {
+            return Ok(false);
+        }
+        let at = self.ending.at_ns;
+        let exit = c.exit_ns.unwrap_or(u64::MAX).saturating_add(20_000);
+        let moments: Vec<u64> = self
+            .case
+            .frames
+            .iter()
+            .map(|f| f.time_ns)
+            .filter(|t| t.abs_diff(at) < AROUND_NS && *t > c.entry_ns && *t <= exit)
+            .map(|t| t.saturating_sub(plan::TX_LAG_NS))
+            .collect();
+        for nth in 0..3 {
+            for &moment in &moments {
+                if self.done() {
+                    return Ok(false);
+                }
+                let mut with = self.best.clone();
+                with.resume_at.insert((i, nth), moment);
+                if self.attempt(with)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The handling lag of the last frames before the divergence.

@@ -37,6 +37,9 @@ impl Host for Recorded {
     fn advance(&mut self, to: u64) {
         self.now = to;
     }
+    fn stall(&mut self, to: u64) {
+        self.now = to;
+    }
     fn frame_in(&mut self, _: usize, _: Vec<u8>) {}
     fn frames_out(&mut self) -> Vec<Sent> {
         let mut out = Vec::new();

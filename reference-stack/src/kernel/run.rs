@@ -58,6 +58,14 @@ impl Kernel {
         self.net.time.set_now(to);
     }
 
+    /// Lets time go on to `to` while the processor is busy elsewhere: what falls due meanwhile
+    /// waits for the next [`Kernel::advance`], and happens then.
+    pub fn stall(&mut self, to: Nanos) {
+        if to > self.net.time.now() {
+            self.net.time.set_now(to);
+        }
+    }
+
     /// Runs what interrupts and calls left behind (`do_softirq`): transmit completion, receive
     /// polls, small-queue work, and the waiters that all this woke.
     pub(crate) fn run_softirqs(&mut self) {
