@@ -261,6 +261,9 @@ pub(crate) struct TraceArgs {
     /// Also what other machines and interrupts did meanwhile
     #[arg(long)]
     pub(crate) all: bool,
+    /// One wide drawing instead of one a layer
+    #[arg(long)]
+    pub(crate) whole: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }

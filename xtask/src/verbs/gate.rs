@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use conformance::fuzz;
+use conformance::replay::DiffOptions;
 use conformance::results::{CaseResult, KnownResult, KnownResults, Status};
 use reference_stack::Version;
 
-use super::conformance as scripts;
+use super::{conformance as scripts, diff};
 use crate::cli::{GateArgs, NicName};
 use crate::error::CouldNotRun;
 use crate::places::Places;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &GateArgs) -> miette::Result<Outcome> {
     let mut ui = Ui::new(&args.output);
     let mut run = Run { places: &places, args, known: &applied, cases: Vec::new() };
     let mut reports = run.scripts(&mut ui)?;
-    let captures = run.captures(&ui)?;
+    let captures = run.captures(&mut ui)?;
     let compared = captures.is_some();
     reports.extend(captures.unwrap_or_default());
     run.corpora(&mut ui)?;
@@ -85,10 +86,26 @@ impl Run<'_> {
     }
 
     /// Every capture; none when there are no captures, which is said.
-    fn captures(&self, ui: &Ui) -> miette::Result<Option<Vec<miette::Report>>> {
-        let _ = (&self.args.captures, self.places.captures());
-        ui.line("captures: not compared");
-        Ok(None)
+    fn captures(&mut self, ui: &mut Ui) -> miette::Result<Option<Vec<miette::Report>>> {
+        let folders = if self.args.captures.is_empty() {
+            diff::at_hand(self.places)
+        } else {
+            self.args.captures.clone()
+        };
+        if folders.is_empty() {
+            ui.line("captures: not compared, there is no ../shared/pcaps and none in pcaps/");
+            return Ok(None);
+        }
+        let work = diff::captures(&folders)?;
+        let how = diff::How {
+            options: DiffOptions::default(),
+            jobs: super::jobs(self.args.jobs),
+            keep_going: true,
+        };
+        let (cases, reports) =
+            diff::run_all(ui, &work, &how, |case| self.known.apply(std::slice::from_mut(case)));
+        self.cases.extend(cases);
+        Ok(Some(reports))
     }
 
     /// Every input of every fuzz target, through its body.

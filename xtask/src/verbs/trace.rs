@@ -31,7 +31,7 @@ pub(crate) fn run(args: &TraceArgs) -> miette::Result<Outcome> {
     let wanted = |node: &&Node| args.all || root.is_none_or(|root| node.name == root);
     let shown: Vec<&Node> = recorded.iter().filter(wanted).collect();
     for node in &shown {
-        ui.line(&draw::tree(node));
+        ui.line(&draw::tree(node, args.whole));
     }
     write_json(
         &args.output,

@@ -150,7 +150,7 @@ fn check(node: &Node, marked: &[String]) {
     }
 }
 
-/// Names of the functions below `folder` that stand under `#[traced]`.
+/// Names of the functions below `folder` that stand under the mark, by its short name or by its path.
 fn collect(folder: &Path, marked: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).expect("the sources") {
         let path = entry.expect("the sources").path();
@@ -158,9 +158,8 @@ fn collect(folder: &Path, marked: &mut Vec<String>) {
             collect(&path, marked);
         } else if path.extension().is_some_and(|e| e == "rs") {
             let text = std::fs::read_to_string(&path).expect("the sources");
-            for (_, after) in
-                text.match_indices("#[traced]").map(|(at, m)| text.split_at(at + m.len()))
-            {
+            for (at, mark) in text.match_indices("traced]\n") {
+                let after = &text[at + mark.len()..];
                 let name = after.split_once("fn ").map(|(_, rest)| rest);
                 let end = |c: char| !(c.is_alphanumeric() || c == '_');
                 marked.extend(name.and_then(|n| n.split(end).next()).map(str::to_owned));
