@@ -170,12 +170,13 @@ macro_rules! drop_reasons {
         /// Why a buffer ended (Linux 6.x `enum skb_drop_reason`; 5.15 has the places, not the names).
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[allow(clippy::upper_case_acronyms, reason = "Linux's names")]
-        pub enum DropReason { $(#[doc = concat!("`", stringify!($name), "`")] $name),* }
+        #[allow(dead_code, reason = "the list is Linux's; layers that are not built use the rest")]
+        pub(crate) enum DropReason { $(#[doc = concat!("`", stringify!($name), "`")] $name),* }
         impl DropReason {
             /// Number of reasons.
-            pub const COUNT: usize = [$(stringify!($name)),*].len();
+            pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
             /// The reasons' names, by number.
-            pub const NAMES: [&'static str; Self::COUNT] = [$(stringify!($name)),*];
+            pub(crate) const NAMES: [&'static str; Self::COUNT] = [$(stringify!($name)),*];
         }
     };
 }
