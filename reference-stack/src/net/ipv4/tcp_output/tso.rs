@@ -146,8 +146,9 @@ pub(super) fn tcp_tso_should_defer(
     if tp.icsk.icsk_ca_state >= CaState::Recovery {
         return Deferred::No;
     }
-    // The last burst is more than a millisecond ago.
-    if tp.tcp_clock_cache > tp.tcp_wstamp_ns.saturating_add(NSEC_PER_MSEC) {
+    // The last burst is more than a millisecond ago. Exactly one counts too: a cause takes time
+    // on a real host, so what virtual time makes equal was a little more there.
+    if tp.tcp_clock_cache >= tp.tcp_wstamp_ns.saturating_add(NSEC_PER_MSEC) {
         return Deferred::No;
     }
     let mss = u64::from(tp.mss_cache);
