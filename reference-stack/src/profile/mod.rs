@@ -103,7 +103,7 @@ pub struct Profile {
     pub ato_below_delack_max: bool,
     /// The small-queue limit lets a second skb pass (`tcp_rtx_queue_empty_or_single_skb`).
     pub tsq_allows_single: bool,
-    /// TSO deferral asks how far off the next ACK is, at most 1 ms (6.13 and later).
+    /// TSO deferral asks how far off the next ACK is, at most 1 ms (6.18, and stable 6.1).
     pub tso_defer_how_far: bool,
     /// A segment that reaches beyond the window is taken only into an empty receive queue (6.17
     /// and later).
@@ -147,7 +147,7 @@ impl Profile {
             fin_ignores_cwnd: !modern,
             ato_below_delack_max: modern,
             tsq_allows_single: modern,
-            tso_defer_how_far: modern,
+            tso_defer_how_far: version > Version::V5_15,
             reject_beyond_window: modern,
             rcv_rtt_wants_empty_queue: modern,
             drs_doubles_first: version == Version::V7_2,

@@ -27,18 +27,13 @@ pub(crate) enum CaEvent {
     CompleteCwr,
     /// A retransmission time-out.
     Loss,
-    /// ECN: ECT set but not CE; CE was seen.
-    EcnNoCe,
-    EcnIsCe,
 }
 
-/// `struct ack_sample`.
+/// `struct ack_sample`, as far as a module here reads it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AckSample {
-    pub(crate) pkts_acked: u32,
     /// Microseconds; negative: none.
     pub(crate) rtt_us: i64,
-    pub(crate) in_flight: u32,
 }
 
 impl CongestionOps {

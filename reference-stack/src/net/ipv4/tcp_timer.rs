@@ -22,9 +22,6 @@ fn tcp_resource_probe_interval(net: &Net) -> Jiffies {
     Jiffies::from(net.time.hz()) / 2
 }
 
-/// `TCP_TIMEOUT_MIN`, jiffies.
-const TCP_TIMEOUT_MIN: Jiffies = 2;
-
 /// Milliseconds between two readings of the timestamp clock.
 fn since_ms(now: u32, then: u32) -> u32 {
     now.wrapping_sub(then)

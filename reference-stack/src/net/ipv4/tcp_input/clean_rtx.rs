@@ -154,13 +154,7 @@ pub(crate) fn tcp_clean_rtx_queue(
         // The sample is older than the head's last transmission: the RTO may start anew.
         c.flag |= FLAG_SET_XMIT_TIMER;
     }
-    let delivered = tp.delivered.wrapping_sub(sack.rate.prior_delivered);
-    let sample = AckSample {
-        pkts_acked: c.pkts_acked,
-        rtt_us: sack.rate.rtt_us,
-        in_flight: tp.mss_cache.wrapping_mul(delivered),
-    };
-    ca_pkts_acked(tp, net, sample);
+    ca_pkts_acked(tp, net, AckSample { rtt_us: sack.rate.rtt_us });
     c.flag
 }
 

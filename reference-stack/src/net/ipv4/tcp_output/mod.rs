@@ -9,6 +9,8 @@ pub(crate) mod frags;
 mod options;
 mod probe;
 mod retransmit;
+#[cfg(test)]
+mod tests;
 mod tso;
 mod window;
 mod xmit;
@@ -110,16 +112,6 @@ pub(crate) fn tcp_acceptable_seq(tp: &TcpSock) -> SeqNum {
 /// `tcp_urg_mode`.
 pub(crate) fn tcp_urg_mode(tp: &TcpSock) -> bool {
     tp.snd_una != tp.snd_up
-}
-
-/// `tcp_rtx_queue_empty`.
-pub(crate) fn tcp_rtx_queue_empty(tp: &TcpSock) -> bool {
-    tp.rtx_queue.is_empty()
-}
-
-/// `tcp_write_queue_empty`: all that was written was sent.
-pub(crate) fn tcp_write_queue_empty(tp: &TcpSock) -> bool {
-    tp.write_queue.is_empty()
 }
 
 /// `tcp_rtx_and_write_queues_empty`.

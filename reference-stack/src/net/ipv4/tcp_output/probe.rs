@@ -22,16 +22,6 @@ fn tcp_xmit_probe_skb(
     tcp_transmit_skb(tp, net, &mut skb, false)
 }
 
-/// Answers a window that was opened while probing, or a repaired socket
-/// (Linux `tcp_send_window_probe()`).
-pub(crate) fn tcp_send_window_probe(tp: &mut TcpSock, net: &mut Net) {
-    if tp.sk.sk_state == TcpState::Established {
-        tp.snd_wl1 = tp.rcv_nxt - 1;
-        tcp_mstamp_refresh(tp, net);
-        let _ = tcp_xmit_probe_skb(tp, net, false, TcpExt::TCPWinProbe);
-    }
-}
-
 /// Sends data if the window admits a byte of it, else a probe (Linux `tcp_write_wakeup()`).
 ///
 /// # Errors
