@@ -49,6 +49,8 @@ pub(crate) struct Ending {
     pub(crate) sent: Vec<(u64, Vec<u8>)>,
     /// Kinds of sockets that the machine does not have.
     pub(crate) missing: Vec<String>,
+    /// When calls ran that may hold their socket for long, capture clock.
+    pub(crate) moments: Vec<u64>,
 }
 
 impl Ending {
@@ -105,6 +107,7 @@ pub(crate) struct Engine<'a, H> {
     results: usize,
     slack: Slack,
     sent: Vec<(u64, Vec<u8>)>,
+    moments: Vec<u64>,
 }
 
 type Step = Result<(), Divergence>;
@@ -144,6 +147,7 @@ impl<'a, H: Host> Engine<'a, H> {
             results: 0,
             slack: Slack::default(),
             sent: Vec::new(),
+            moments: Vec::new(),
         }
     }
 
@@ -167,11 +171,15 @@ impl<'a, H: Host> Engine<'a, H> {
             state,
             sent: self.sent,
             missing,
+            moments: self.moments,
         }
     }
 
     fn inbound_time(&self) -> Option<u64> {
         let &i = self.inbound.get(self.next_in)?;
+        if let Some(&at) = self.plan.backlog.get(&i) {
+            return Some(at);
+        }
         let lag = self.plan.rx_lag.get(&i).copied().unwrap_or(plan::RX_LAG_NS);
         Some(self.case.frames[i].time_ns + lag)
     }
@@ -283,10 +291,37 @@ impl<'a, H: Host> Engine<'a, H> {
         self.next_in += 1;
         let f = &self.case.frames[i];
         self.cause = Cause::Frame(f.time_ns);
+        if self.coalesced(i) {
+            return Ok(());
+        }
         let bytes = self.map.inbound(&f.data);
         self.host.frame_in(f.port, bytes);
         self.after()?;
         self.opportunities(at_ns)
+    }
+
+    /// Whether a frame in the backlog was merged into the one behind it, which says all that it
+    /// said (Linux `tcp_add_backlog()`): both acknowledge only, with the same options.
+    fn coalesced(&self, i: usize) -> bool {
+        let Some(&j) = self.inbound.get(self.next_in) else { return false };
+        let held = |n: usize| self.plan.backlog.get(&n);
+        if held(i).is_none() || held(i) != held(j) {
+            return false;
+        }
+        let (a, b) = (&self.case.frames[i].frame, &self.case.frames[j].frame);
+        let (Some(s), Some(t)) = (a.tcp, b.tcp) else { return false };
+        let options = |f: &crate::frames::Frame| -> Vec<String> {
+            let named = f.fields.iter().filter(|x| x.name.starts_with("tcp.options"));
+            named.map(|x| x.value.clone()).collect()
+        };
+        a.addresses == b.addresses
+            && (s.source, s.destination) == (t.source, t.destination)
+            && (s.len, t.len) == (0, 0)
+            && s.seq == t.seq
+            && s.flags == t.flags
+            && s.flags & 0x17 == 0x10
+            && a.value("ip.dsfield.ecn") == b.value("ip.dsfield.ecn")
+            && options(a) == options(b)
     }
 
     /// After anything that the machine did: its frames and results.
@@ -343,6 +378,7 @@ impl<'a, H: Host> Engine<'a, H> {
         while let Some(n) = self.waiting.iter().position(due) {
             self.waiting[n].run_at = None;
             self.waiting[n].resumed += 1;
+            self.moments.push(at_ns);
             let Waiting { call, task, .. } = self.waiting[n];
             self.cause = Cause::Call(self.case.calls[call].entry_ns);
             self.host.resume(task);
@@ -518,6 +554,9 @@ impl<'a, H: Host> Engine<'a, H> {
         }
         let Some(request) = self.request(i) else { return Ok(()) };
         self.cause = Cause::Call(c.entry_ns);
+        if plan::may_send(&c.call) {
+            self.moments.push(at_ns);
+        }
         let result = self.host.call(task, request);
         for sent in self.host.frames_out() {
             self.frame_out(&sent)?;

@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) effect: BTreeMap<usize, u64>,
     /// When a call that waited runs after its nth wake-up, where not the default.
     pub(crate) resume_at: BTreeMap<(usize, u32), u64>,
+    /// Inbound frames that found the socket locked by a call, with the time of its release.
+    pub(crate) backlog: BTreeMap<usize, u64>,
     /// Frames whose timer ran a tick late.
     pub(crate) late: BTreeSet<usize>,
     /// Handling lag of single inbound frames, where not the default.

@@ -132,8 +132,8 @@ impl<B: Boot> Search<'_, B> {
     fn decisions(&mut self) -> miette::Result<bool> {
         let at = self.ending.at_ns;
         // The next frame's timer may have run a tick late.
-        let next = (0..self.case.frames.len()).filter(|&i| self.case.frames[i].outbound);
-        if let Some(i) = next.skip(self.ending.frames).next() {
+        let mut next = (0..self.case.frames.len()).filter(|&i| self.case.frames[i].outbound);
+        if let Some(i) = next.nth(self.ending.frames) {
             let mut with = self.best.clone();
             if with.late.insert(i) && self.attempt(with)? {
                 return Ok(true);
@@ -160,7 +160,7 @@ impl<B: Boot> Search<'_, B> {
                 }
             }
         }
-        self.lags()
+        Ok(self.lags()? || self.backlogs()?)
     }
 
     /// When a call that waited runs again after one of its first wake-ups: before each frame
@@ -173,7 +173,7 @@ impl<B: Boot> Search<'_, B> {
             return Ok(false);
         }
         let at = self.ending.at_ns;
-        let exit = c.exit_ns.unwrap_or(u64::MAX).saturating_add(20_000);
+        let exit = c.exit_ns.unwrap_or(u64::MAX).saturating_add(70_000);
         let moments: Vec<u64> = self
             .case
             .frames
@@ -191,6 +191,43 @@ impl<B: Boot> Search<'_, B> {
                 with.resume_at.insert((i, nth), moment);
                 if self.attempt(with)? {
                     return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Frames around a call that found the socket locked and were handled when it was released;
+    /// the calls nearest before the divergence first.
+    fn backlogs(&mut self) -> miette::Result<bool> {
+        const BEFORE_NS: u64 = 150_000;
+        const AFTER_NS: u64 = 60_000;
+        let at = self.ending.at_ns;
+        let mut moments = self.ending.moments.clone();
+        moments.retain(|&m| m <= at + AFTER_NS);
+        moments.reverse();
+        for moment in moments.into_iter().take(30) {
+            let around: Vec<usize> = (0..self.case.frames.len())
+                .filter(|&i| !self.case.frames[i].outbound)
+                .filter(|&i| {
+                    let t = self.case.frames[i].time_ns;
+                    t + BEFORE_NS > moment && t < moment + AFTER_NS
+                })
+                .collect();
+            for last in (0..around.len()).rev() {
+                for first in (last.saturating_sub(5)..=last).rev() {
+                    let stamp = self.case.frames[around[last]].time_ns;
+                    let release = (moment + 500).max(stamp + 1_000);
+                    let mut with = self.best.clone();
+                    for &i in &around[first..=last] {
+                        with.backlog.insert(i, release);
+                    }
+                    if self.done() {
+                        return Ok(false);
+                    }
+                    if with != self.best && self.attempt(with)? {
+                        return Ok(true);
+                    }
                 }
             }
         }
