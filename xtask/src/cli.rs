@@ -212,6 +212,9 @@ pub(crate) struct FuzzArgs {
     /// Seed of libFuzzer's choices; 0: another one each time
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u32,
+    /// Let libFuzzer see compared values too: slower, finds magic values
+    #[arg(long)]
+    pub(crate) compares: bool,
     /// Keep new inputs in corpora/TARGET
     #[arg(long)]
     pub(crate) into_corpora: bool,

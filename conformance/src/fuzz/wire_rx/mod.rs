@@ -31,11 +31,8 @@ use op::{Op, TcpOptions};
 use peer::{LISTEN_PORT, Peer, UDP_PORT};
 
 const PORT: Port = Port(0);
-/// Time that one input may take on the board's clock.
-const MAX_TIME: Nanos = 600 * 1_000_000_000;
-/// Time after which a connection to a peer that never answers is given up: tcp_retries2 allows
-/// 924.6 s.
-const RUN_DOWN: Nanos = 1000 * 1_000_000_000;
+/// Time that one input may take on the board's clock: TIME-WAIT and a fragment queue pass in it.
+const MAX_TIME: Nanos = 130 * 1_000_000_000;
 /// Times that a board may wake up in one step of time.
 const MAX_EVENTS: u32 = 100_000;
 /// Times that a board may wake up without time passing.
@@ -169,7 +166,7 @@ impl World {
 
     fn apply(&mut self, op: &Op) {
         match op {
-            Op::Wait { us } => self.pass(u64::from(*us) * 1000),
+            Op::Wait { scale, us } => self.pass((u64::from(*us) * 1000) << (scale % 12)),
             Op::WaitForEvent => {
                 if let Some(at) = self.board.next_event() {
                     self.pass(at.saturating_sub(self.board.now()));
@@ -208,8 +205,7 @@ impl World {
             }
             Op::Exit => {
                 self.exit();
-                self.until = self.board.now() + RUN_DOWN;
-                self.pass(RUN_DOWN);
+                self.pass(MAX_TIME);
             }
             Op::Raw { .. }
             | Op::RawIp { .. }

@@ -151,8 +151,8 @@ coded! {
         Fragment { proto: u8, id: u8, offset: u16, more: u8, payload: u16, spoil: Spoil },
         /// A frame with IPv4 options: an echo request.
         IpOptions { options: Vec<u8>, payload: u8, spoil: Spoil },
-        /// Time passes.
-        Wait { us: u32 },
+        /// Time passes: `us` doubled `scale` times (modulo 12), so up to two minutes.
+        Wait { scale: u8, us: u16 },
         /// Time passes until the board wants to run.
         WaitForEvent,
         /// read(2) of the connection, or recv(2) of the UDP socket.
@@ -167,7 +167,7 @@ coded! {
         Close,
         /// The cable is pulled or put in again.
         Link { up: u8 },
-        /// The process ends, and its connections have a quarter of an hour to run down.
+        /// The process ends, and its connections run down in the time that is left.
         Exit,
     }
 }

@@ -60,7 +60,10 @@ fn opening(flags: u8, options: TcpOptions) -> Op {
 }
 
 fn wait_ms(ms: u32) -> Op {
-    Op::Wait { us: ms * 1000 }
+    let us = ms * 1000;
+    // The smallest scale at which the number fits.
+    let scale = (0..12).find(|scale| us >> scale <= u32::from(u16::MAX)).unwrap_or(11);
+    Op::Wait { scale, us: (us >> scale) as u16 }
 }
 
 fn link(seeds: &mut Vec<(&'static str, Vec<Op>)>) {

@@ -67,6 +67,18 @@ fn the_peer_keeps_a_conversation() {
     world.end();
 }
 
+/// The process ends with data in flight, and the peer never answers: a quarter of an hour of
+/// retransmissions, and nothing is lost.
+#[test]
+fn a_connection_runs_down() {
+    let mut world = World::start();
+    world.apply(&Op::Write { len: 2000 });
+    world.exit();
+    world.until = Nanos::MAX;
+    world.pass(1000 * 1_000_000_000);
+    world.end();
+}
+
 impl World {
     /// Bytes that the peer sent and got on the connection since the snapshot was taken.
     fn peer_sees(&self) -> (u32, u32) {
