@@ -18,6 +18,8 @@ const SECOND: u64 = 1_000 * MS;
 fn transfer(version: Version, data: Vec<u8>, mut drop: impl FnMut() -> bool) -> (Vec<u8>, Pair) {
     let mut pair = Pair::boot(version);
     pair.delay = 5 * MS;
+    // Three lost ARP requests are the end of a connection that is being made, and rightly so.
+    pair.know_each_other();
     let listener = pair.listen();
     let client = pair.socket(0);
     assert!(pair.start(0, Call::Connect { fd: client, addr: server() }).is_none());
@@ -85,7 +87,7 @@ fn a_clean_cable_carries_everything() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_lossy_cable_carries_everything(

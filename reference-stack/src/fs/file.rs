@@ -43,7 +43,7 @@ struct FdTable {
 
 /// All files of the machine.
 #[derive(Clone, Debug, Default)]
-pub struct Fs {
+pub(crate) struct Fs {
     files: Vec<Option<File>>,
     tables: Vec<FdTable>,
 }
@@ -135,12 +135,6 @@ impl Fs {
     pub(crate) fn take_fd(&mut self, table: FilesId, fd: Fd) -> Result<FileId, Errno> {
         let fds = &mut self.tables[table.0 as usize].fds;
         usize::try_from(fd).ok().and_then(|i| fds.get_mut(i)?.take()).ok_or(Errno::EBADF)
-    }
-
-    /// Number of open files, without the standard ones.
-    pub(crate) fn open_sockets(&self) -> usize {
-        let is_socket = |f: &&File| matches!(f.kind, FileKind::Socket(_));
-        self.files.iter().flatten().filter(is_socket).count()
     }
 }
 

@@ -139,7 +139,9 @@ impl Kernel {
     pub(super) fn wake_waiters(&mut self, woken: &[SockId]) {
         for i in 0..self.tasks.list.len() {
             let task = TaskId(i as u32);
-            let Some(Task { files, blocked: Some(blocked), .. }) = self.task(task) else { continue };
+            let Some(Task { files, blocked: Some(blocked), .. }) = self.task(task) else {
+                continue;
+            };
             let waits_for = blocked.sockets(self, *files);
             if !waits_for.iter().any(|sk| woken.contains(sk)) {
                 continue;

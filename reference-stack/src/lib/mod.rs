@@ -4,4 +4,5 @@ pub(crate) mod checksum;
 pub mod hash;
 pub(crate) mod random;
 pub mod seqnum;
+pub mod shared;
 pub(crate) mod siphash;

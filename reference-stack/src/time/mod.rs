@@ -7,6 +7,7 @@ pub use hrtimer::{HrtimerId, Hrtimers};
 pub use timer::{TimerId, TimerWheel};
 
 use crate::Nanos;
+use crate::lib::shared::Shared;
 
 /// A count of ticks since boot (64 bits, so it never wraps), starting at `INITIAL_JIFFIES`.
 pub type Jiffies = u64;
@@ -28,9 +29,9 @@ pub struct Clock {
     /// Added to `now` to give `CLOCK_MONOTONIC`.
     monotonic_offset: Nanos,
     /// Jiffy timers (`struct timer_list`).
-    pub timers: TimerWheel,
+    pub timers: Shared<TimerWheel>,
     /// High-resolution timers.
-    pub hrtimers: Hrtimers,
+    pub hrtimers: Shared<Hrtimers>,
 }
 
 impl Clock {
@@ -47,8 +48,8 @@ impl Clock {
             jiffies_base: jiffies + 1,
             jiffies,
             monotonic_offset,
-            timers: TimerWheel::new(jiffies + 1),
-            hrtimers: Hrtimers::default(),
+            timers: Shared::new(TimerWheel::new(jiffies + 1)),
+            hrtimers: Shared::default(),
         }
     }
 

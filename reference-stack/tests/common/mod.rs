@@ -11,37 +11,42 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// Where machine 1 listens.
-pub const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 
 /// Two machines, a task on each, and the cable.
 #[derive(Clone)]
-pub struct Pair {
-    pub machines: [Kernel; 2],
-    pub tasks: [TaskId; 2],
+pub(crate) struct Pair {
+    pub(crate) machines: [Kernel; 2],
+    pub(crate) tasks: [TaskId; 2],
     /// One-way delay of the cable.
-    pub delay: Nanos,
+    pub(crate) delay: Nanos,
     /// Frames on the cable: when they arrive, at which machine.
     flying: VecDeque<(Nanos, usize, FrameOut)>,
 }
 
 /// A machine's address.
-pub fn address(machine: usize) -> Ipv4Addr {
+pub(crate) fn address(machine: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 2, 15 + machine as u8)
 }
 
+/// A machine's hardware address.
+fn hardware_address(machine: usize) -> [u8; 6] {
+    [0x52, 0x54, 0, 0x12, 0x34, 0x56 + machine as u8]
+}
+
 /// The listener's address.
-pub fn server() -> SockAddr {
+pub(crate) fn server() -> SockAddr {
     SockAddr::In { addr: address(1), port: PORT }
 }
 
 impl Pair {
     /// Boots both with one address each.
-    pub fn boot(version: Version) -> Self {
+    pub(crate) fn boot(version: Version) -> Self {
         let boot = |i: usize| {
             let nic = NicConfig {
                 name: "eth0".into(),
                 kind: NicKind::Ftgmac100 { mac: 0 },
-                mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56 + i as u8],
+                mac: hardware_address(i),
                 mtu: 1500,
             };
             let mut config = BootConfig::new(Profile::new(version), vec![nic]);
@@ -55,23 +60,31 @@ impl Pair {
         Self { machines, tasks, delay: 0, flying: VecDeque::new() }
     }
 
+    /// Gives each machine the other's hardware address for good.
+    pub(crate) fn know_each_other(&mut self) {
+        for (i, machine) in self.machines.iter_mut().enumerate() {
+            let other = (address(1 - i), hardware_address(1 - i));
+            machine.ip_neigh_add("eth0", other.0, other.1).expect("the interface is there");
+        }
+    }
+
     /// Makes a call; `None` if it waits.
-    pub fn start(&mut self, machine: usize, call: Call) -> Option<SysResult> {
+    pub(crate) fn start(&mut self, machine: usize, call: Call) -> Option<SysResult> {
         self.machines[machine].syscall(self.tasks[machine], call)
     }
 
     /// A call that returns at once, with success.
-    pub fn call(&mut self, machine: usize, call: Call) -> Ret {
+    pub(crate) fn call(&mut self, machine: usize, call: Call) -> Ret {
         self.start(machine, call).expect("it does not wait").expect("it succeeds")
     }
 
     /// The result of the call that waited on a machine.
-    pub fn completed(&mut self, machine: usize) -> SysResult {
+    pub(crate) fn completed(&mut self, machine: usize) -> SysResult {
         self.machines[machine].completed().pop().expect("the call returned").result
     }
 
     /// Carries frames both ways at once, without time, until the cable is quiet.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let mut quiet = false;
         while !quiet {
             quiet = true;
@@ -87,7 +100,7 @@ impl Pair {
 
     /// Lets both machines run in virtual time, over the cable's delay, until `to` or until
     /// nothing is left to happen. `keep` decides which frames the cable carries.
-    pub fn run(&mut self, to: Nanos, mut keep: impl FnMut(usize, &FrameOut) -> bool) {
+    pub(crate) fn run(&mut self, to: Nanos, mut keep: impl FnMut(usize, &FrameOut) -> bool) {
         loop {
             for i in 0..2 {
                 for frame in self.machines[i].frames_out() {
@@ -114,13 +127,13 @@ impl Pair {
     }
 
     /// A fresh TCP socket.
-    pub fn socket(&mut self, machine: usize) -> Fd {
+    pub(crate) fn socket(&mut self, machine: usize) -> Fd {
         let call = Call::Socket { family: AF_INET.into(), ty: SOCK_STREAM, protocol: 0 };
         self.call(machine, call).value() as Fd
     }
 
     /// A listener on machine 1.
-    pub fn listen(&mut self) -> Fd {
+    pub(crate) fn listen(&mut self) -> Fd {
         let fd = self.socket(1);
         self.call(1, Call::Bind { fd, addr: server() });
         self.call(1, Call::Listen { fd, backlog: 128 });
@@ -128,7 +141,7 @@ impl Pair {
     }
 
     /// A connection from machine 0 to the listener, without time: both descriptors.
-    pub fn connect(&mut self, listener: Fd) -> [Fd; 2] {
+    pub(crate) fn connect(&mut self, listener: Fd) -> [Fd; 2] {
         let client = self.socket(0);
         if self.start(0, Call::Connect { fd: client, addr: server() }).is_none() {
             self.settle();
@@ -139,13 +152,13 @@ impl Pair {
     }
 
     /// Writes on one machine and carries the frames.
-    pub fn send(&mut self, machine: usize, fd: Fd, data: &Arc<Vec<u8>>) {
+    pub(crate) fn send(&mut self, machine: usize, fd: Fd, data: &Arc<Vec<u8>>) {
         self.call(machine, Call::Write { fd, data: data.clone() });
         self.settle();
     }
 
     /// What did not come home on either machine.
-    pub fn leaks(&self) -> Vec<String> {
+    pub(crate) fn leaks(&self) -> Vec<String> {
         self.machines.iter().flat_map(Kernel::leak_check).collect()
     }
 }

@@ -249,8 +249,8 @@ impl Skb {
         }))
     }
 
-    /// The same buffer in another machine: a queue that a snapshot shares is copied when one of
-    /// the two machines changes it. Each machine's own count already has it.
+    /// The same buffer in another machine: the head is copied, the payload shared. Each machine's
+    /// own count already has it.
     pub(super) fn duplicate_for_snapshot(&self) -> Self {
         Self(self.0.clone())
     }

@@ -179,16 +179,19 @@ pub(crate) enum PacingStatus {
     #[default]
     None,
     Needed,
-    Fq,
 }
 
-/// Buffers queued at a socket, in order.
-///
-/// Snapshots need a copy of what is queued, which an [`Skb`] refuses; so the queue shares its
-/// buffers and takes one out by value.
-#[derive(Clone, Debug, Default)]
+/// Buffers queued at a socket or device, in order. A snapshot copies their heads and shares their
+/// payload.
+#[derive(Debug, Default)]
 pub(crate) struct SkbQueue {
-    pub(crate) q: VecDeque<Arc<Skb>>,
+    pub(crate) q: VecDeque<Skb>,
+}
+
+impl Clone for SkbQueue {
+    fn clone(&self) -> Self {
+        Self { q: self.q.iter().map(Skb::duplicate_for_snapshot).collect() }
+    }
 }
 
 impl SkbQueue {
@@ -202,62 +205,50 @@ impl SkbQueue {
 
     /// `__skb_queue_tail`.
     pub(crate) fn push_back(&mut self, skb: Skb) {
-        self.q.push_back(Arc::new(skb));
+        self.q.push_back(skb);
     }
 
     /// `__skb_queue_head`.
     pub(crate) fn push_front(&mut self, skb: Skb) {
-        self.q.push_front(Arc::new(skb));
+        self.q.push_front(skb);
     }
 
     pub(crate) fn front(&self) -> Option<&Skb> {
-        self.q.front().map(|s| &**s)
+        self.q.front()
     }
 
     pub(crate) fn back(&self) -> Option<&Skb> {
-        self.q.back().map(|s| &**s)
+        self.q.back()
     }
 
     pub(crate) fn get(&self, i: usize) -> Option<&Skb> {
-        self.q.get(i).map(|s| &**s)
+        self.q.get(i)
     }
 
-    /// The buffer at `i` to change; a buffer shared with a snapshot is copied first.
     pub(crate) fn get_mut(&mut self, i: usize) -> Option<&mut Skb> {
-        self.q.get_mut(i).map(unshare)
+        self.q.get_mut(i)
     }
 
     pub(crate) fn back_mut(&mut self) -> Option<&mut Skb> {
-        self.q.back_mut().map(unshare)
+        self.q.back_mut()
     }
 
     /// `__skb_dequeue`.
     pub(crate) fn pop_front(&mut self) -> Option<Skb> {
-        self.q.pop_front().map(own)
+        self.q.pop_front()
     }
 
     pub(crate) fn insert(&mut self, at: usize, skb: Skb) {
-        self.q.insert(at, Arc::new(skb));
+        self.q.insert(at, skb);
     }
 
     pub(crate) fn remove(&mut self, at: usize) -> Option<Skb> {
-        self.q.remove(at).map(own)
+        self.q.remove(at)
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Skb> {
-        self.q.iter().map(|s| &**s)
+        self.q.iter()
     }
-}
-
-fn own(skb: Arc<Skb>) -> Skb {
-    Arc::try_unwrap(skb).unwrap_or_else(|shared| shared.duplicate_for_snapshot())
-}
-
-fn unshare(skb: &mut Arc<Skb>) -> &mut Skb {
-    if Arc::get_mut(skb).is_none() {
-        *skb = Arc::new(skb.duplicate_for_snapshot());
-    }
-    Arc::get_mut(skb).expect("made unique above")
 }
 
 /// `sk_wmem_alloc` of every socket: the truesize of its packets that are on their way out.

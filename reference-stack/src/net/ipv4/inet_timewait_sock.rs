@@ -53,7 +53,6 @@ fn from_socket(tp: &TcpSock, state: TcpState) -> TimewaitSock {
         tw_ts_recent_stamp: tp.rx_opt.ts_recent_stamp,
         tw_tos: tp.sk.tos,
         tw_mark: tp.sk.sk_mark,
-        tw_txhash: tp.sk.sk_txhash,
         tw_reuse: tp.sk.sk_reuse,
         tw_bound_dev_if: tp.sk.bound_dev_if,
         tw_port_by_connect: tp.sk.port_by_connect,

@@ -5,7 +5,7 @@ use super::tcp_cong::CongestionOps;
 use crate::Nanos;
 use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
-use crate::net::core::skbuff::{Frags, Skb};
+use crate::net::core::skbuff::Frags;
 use crate::net::core::sock::{SkbQueue, SockCommon, SockId};
 use crate::time::Jiffies;
 use std::collections::VecDeque;
@@ -26,8 +26,6 @@ pub(crate) const TCPCB_SACKED_ACKED: u8 = 0x01;
 pub(crate) const TCPCB_SACKED_RETRANS: u8 = 0x02;
 /// `TCPCB_LOST`.
 pub(crate) const TCPCB_LOST: u8 = 0x04;
-/// `TCPCB_TAGBITS`.
-pub(crate) const TCPCB_TAGBITS: u8 = 0x07;
 /// `TCPCB_REPAIRED`.
 pub(crate) const TCPCB_REPAIRED: u8 = 0x10;
 /// `TCPCB_EVER_RETRANS`.
@@ -124,8 +122,6 @@ pub(crate) struct Icsk {
     /// Requests in SYN-RECEIVED (`qlen`), and those not retransmitted yet (`young`).
     pub(crate) reqsk_qlen: u32,
     pub(crate) reqsk_young: u32,
-    /// When a SYN cookie was sent last / overflow (`tcp_synq_overflow`).
-    pub(crate) synq_overflow_ts: Option<Jiffies>,
     pub(crate) icsk_retransmits: u8,
     pub(crate) icsk_pending: IcskPending,
     pub(crate) icsk_backoff: u8,
@@ -191,7 +187,6 @@ pub(crate) struct MinmaxSample {
 /// What the sender remembers of a segment when it sent it (`TCP_SKB_CB(skb)->tx`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TxRecord {
-    pub(crate) in_flight: u32,
     pub(crate) is_app_limited: bool,
     pub(crate) delivered: u32,
     pub(crate) delivered_ce: u32,
@@ -312,10 +307,7 @@ pub(crate) struct TcpSock {
     // Flags.
     pub(crate) nonagle: u8,
     pub(crate) thin_lto: bool,
-    pub(crate) repair: bool,
     pub(crate) frto: bool,
-    pub(crate) syn_data: bool,
-    pub(crate) syn_fastopen: bool,
     pub(crate) is_sack_reneg: bool,
     pub(crate) is_cwnd_limited: bool,
     pub(crate) recvmsg_inq: bool,
@@ -381,11 +373,8 @@ pub(crate) struct TcpSock {
     pub(crate) selective_acks: [SackBlock; 4],
     pub(crate) recv_sack_cache: [SackBlock; 4],
     pub(crate) highest_sack: Option<SeqNum>,
-    /// `lost_skb_hint`/`retransmit_skb_hint` by sequence.
-    pub(crate) retransmit_high: SeqNum,
     pub(crate) lost_out: u32,
     pub(crate) sacked_out: u32,
-    pub(crate) lost_cnt_hint: i32,
 
     // Recovery and undo.
     pub(crate) prior_ssthresh: u32,
@@ -448,8 +437,6 @@ pub(crate) struct RequestSock {
     pub(crate) ecn_ok: bool,
     /// The third ACK came while the accept queue was full, or is being deferred.
     pub(crate) acked: bool,
-    pub(crate) tos: u8,
-    pub(crate) ttl: Option<u8>,
     pub(crate) mark: u32,
     /// Jiffies of the time-out of this try, and when it is due.
     pub(crate) timeout: Jiffies,
@@ -475,7 +462,6 @@ pub(crate) struct TimewaitSock {
     pub(crate) tw_ts_recent_stamp: u64,
     pub(crate) tw_tos: u8,
     pub(crate) tw_mark: u32,
-    pub(crate) tw_txhash: u32,
     pub(crate) tw_reuse: bool,
     pub(crate) tw_bound_dev_if: u32,
     /// The port was chosen by connect(), so that connect() may choose it again.
@@ -559,12 +545,3 @@ pub(crate) enum Progress<T> {
 
 /// A result that may have to wait.
 pub(crate) type IoResult<T> = Result<Progress<T>, Errno>;
-
-/// What a handler did with a segment; the caller frees what comes back.
-#[derive(Debug)]
-pub(crate) enum SkbFate {
-    /// It was queued or handed on.
-    Kept,
-    /// The caller is to free it for this reason.
-    Drop(Skb, crate::net::core::skbuff::DropReason),
-}

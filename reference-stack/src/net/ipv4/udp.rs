@@ -16,8 +16,8 @@ use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
 use crate::uapi::{
-    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR,
-    POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
+    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
+    POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
 };
 use hw_model::Frag;
 use std::net::Ipv4Addr;
@@ -237,12 +237,7 @@ fn destination(sk: &SockCommon, msg: &SendMsg) -> Result<(Ipv4Addr, u16), Errno>
 }
 
 /// The route: a connected socket's own as long as it is good, else a fresh one.
-fn route(
-    up: &mut UdpSock,
-    net: &mut Net,
-    fl: &mut Flow4,
-    connected: bool,
-) -> Result<Dst, Errno> {
+fn route(up: &mut UdpSock, net: &mut Net, fl: &mut Flow4, connected: bool) -> Result<Dst, Errno> {
     if let Some(dst) = up.sk.sk_dst.clone().filter(|d| connected && dst_check(net, d)) {
         return Ok(dst);
     }

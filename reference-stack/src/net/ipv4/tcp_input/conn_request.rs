@@ -124,8 +124,6 @@ fn request_from_syn(tp: &TcpSock, net: &Net, skb: &Skb) -> Option<RequestSock> {
         wscale_ok: opt.wscale_ok,
         ecn_ok: false,
         acked: false,
-        tos: tp.sk.tos,
-        ttl: tp.sk.uc_ttl,
         mark: tp.sk.sk_mark,
         timeout: 0,
     })

@@ -58,10 +58,6 @@ fn private(dev: &NetDevice) -> Option<&Ftgmac100> {
     }
 }
 
-fn ids(net: &Net) -> Vec<DevId> {
-    net.devs.iter().filter(|d| private(d).is_some()).map(|d| d.id).collect()
-}
-
 /// Finds the device of a MAC: the device, and the console lines.
 pub(crate) fn ftgmac100_probe(net: &mut Net, mac: u8, nic: &NicConfig) -> (NetDevice, Vec<String>) {
     let mac = usize::from(mac) % MAC_BASE.len();
@@ -160,9 +156,10 @@ pub(crate) fn ftgmac100_poll(
 
 /// Serves every MAC whose interrupt line is up, then those that an AHB error stopped.
 fn interrupts(net: &mut Net) {
-    for id in ids(net) {
+    for id in net.devs.ids() {
+        let Some(p) = private(&net.devs[id]) else { continue };
         // A handler that leaves its line up would run for ever; what it cannot clear waits.
-        if private(&net.devs[id]).is_some_and(|p| p.irq(&net.hw)) {
+        if p.irq(&net.hw) {
             ftgmac100_interrupt(net, id);
         }
         if private(&net.devs[id]).is_some_and(|p| p.need_reset) {
@@ -193,7 +190,7 @@ pub(crate) fn frame_in(net: &mut Net, id: DevId, frame: FrameIn) {
 
 /// Moves what the MACs put on their wires to the machine's frames.
 pub(crate) fn collect_frames(net: &mut Net, out: &mut Vec<FrameOut>) {
-    for id in ids(net) {
+    for id in net.devs.ids() {
         let Some(port) = net.devs[id].port else { continue };
         let Some(mac) = private(&net.devs[id]).map(Ftgmac100::mac_index) else { continue };
         while let Some((at, frame)) = net.hw.macs[mac].tx_pop() {

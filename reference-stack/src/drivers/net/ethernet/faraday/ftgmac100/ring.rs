@@ -4,7 +4,7 @@ use super::regs::*;
 use super::{mdio, rx};
 use crate::Nanos;
 use crate::net::core::dev::NetDeviceStats;
-use crate::net::core::skbuff::{DropReason, SkbAccounting, skb_free};
+use crate::net::core::skbuff::{DropReason, SKB_HEAD, SkbAccounting, skb_free};
 use crate::net::core::sock::{SkbQueue, Wmem};
 use hw_model::{Board, DmaAddr, Reg};
 
@@ -33,18 +33,34 @@ impl DriverIo<'_> {
         self.hw.macs[index].writel(&mut self.hw.mem, self.now, reg, value);
     }
 
-    /// A word of a descriptor. Rings are our own coherent memory, so a bus error means that
-    /// the ring is gone; it reads as zero, which no path takes for work.
-    pub(super) fn desc(&self, ring: DmaAddr, index: usize, word: u32) -> u32 {
-        let addr = DmaAddr(ring.0 + index as u32 * DESCRIPTOR_BYTES + word * 4);
-        self.hw.mem.read_u32(addr).unwrap_or(0)
+    /// The first word of a descriptor. Rings are our own coherent memory, so a bus error means
+    /// that the ring is gone; it reads as zero, which no path takes for work.
+    pub(super) fn desc0(&self, ring: DmaAddr, index: usize) -> u32 {
+        self.hw.mem.read_u32(desc_addr(ring, index)).unwrap_or(0)
     }
 
-    pub(super) fn set_desc(&mut self, ring: DmaAddr, index: usize, word: u32, value: u32) {
-        let addr = DmaAddr(ring.0 + index as u32 * DESCRIPTOR_BYTES + word * 4);
-        // The ring is ours: see desc().
-        let _ = self.hw.mem.write_u32(addr, value);
+    /// A whole descriptor.
+    pub(super) fn read_desc(&self, ring: DmaAddr, index: usize) -> [u32; 4] {
+        match self.hw.mem.bytes(desc_addr(ring, index), DESCRIPTOR_BYTES) {
+            Ok(bytes) => std::array::from_fn(|i| {
+                bytes[4 * i..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b))
+            }),
+            Err(_) => [0; 4],
+        }
     }
+
+    /// Writes a whole descriptor; the hardware looks at it only when it is told to.
+    pub(super) fn write_desc(&mut self, ring: DmaAddr, index: usize, words: [u32; 4]) {
+        if let Ok(bytes) = self.hw.mem.bytes_mut(desc_addr(ring, index), DESCRIPTOR_BYTES) {
+            for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
+                to.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+    }
+}
+
+fn desc_addr(ring: DmaAddr, index: usize) -> DmaAddr {
+    ring.offset(index as u32 * DESCRIPTOR_BYTES)
 }
 
 /// One mapped piece of a frame that is on its way out.
@@ -61,11 +77,12 @@ pub(crate) struct Ftgmac100 {
     /// Which MAC of the board.
     pub(super) mac: usize,
     pub(super) dev_addr: [u8; 6],
-    pub(super) net_ip_align: u32,
     /// What a received buffer is charged.
     pub(super) rx_truesize: u32,
     pub(super) rxdes: DmaAddr,
     pub(super) txdes: DmaAddr,
+    /// Where the linear parts of outgoing frames stand for the device, one place a descriptor.
+    pub(super) tx_heads: DmaAddr,
     /// Buffer of each receive descriptor.
     pub(super) rx_maps: Vec<DmaAddr>,
     pub(super) rx_pointer: usize,
@@ -91,10 +108,10 @@ impl Ftgmac100 {
         Self {
             mac,
             dev_addr,
-            net_ip_align: profile.net_ip_align,
             rx_truesize: profile.skb_truesize(data),
             rxdes: DmaAddr(0),
             txdes: DmaAddr(0),
+            tx_heads: DmaAddr(0),
             rx_maps: Vec::new(),
             rx_pointer: 0,
             tx_slots: vec![TxSlot::default(); TX_QUEUE_ENTRIES],
@@ -154,11 +171,13 @@ pub(super) fn ftgmac100_stop(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
     ftgmac100_free_buffers(p, io);
     io.hw.mem.free_coherent(p.rxdes);
     io.hw.mem.free_coherent(p.txdes);
+    io.hw.mem.free_coherent(p.tx_heads);
 }
 
 fn ftgmac100_alloc_rings(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
     p.rxdes = io.hw.mem.alloc_coherent(RX_QUEUE_ENTRIES * DESCRIPTOR_BYTES as usize);
     p.txdes = io.hw.mem.alloc_coherent(TX_QUEUE_ENTRIES * DESCRIPTOR_BYTES as usize);
+    p.tx_heads = io.hw.mem.alloc_coherent(TX_QUEUE_ENTRIES * SKB_HEAD);
 }
 
 /// Rings and registers from the start, after open or a reset.
@@ -198,13 +217,11 @@ fn ftgmac100_init_rings(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
         let map = rx::alloc_rx_buf(io);
         p.rx_maps.push(map);
         let end = if i + 1 == RX_QUEUE_ENTRIES { RXDES0_EDORR } else { 0 };
-        io.set_desc(p.rxdes, i, 3, map.0);
-        io.set_desc(p.rxdes, i, 1, 0);
-        io.set_desc(p.rxdes, i, 0, end);
+        io.write_desc(p.rxdes, i, [end, 0, 0, map.0]);
     }
     for i in 0..TX_QUEUE_ENTRIES {
         let end = if i + 1 == TX_QUEUE_ENTRIES { TXDES0_EDOTR } else { 0 };
-        io.set_desc(p.txdes, i, 0, end);
+        io.write_desc(p.txdes, i, [end, 0, 0, 0]);
         p.tx_slots[i] = TxSlot::default();
     }
 }

@@ -3,7 +3,7 @@
 use super::regs::*;
 use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, RX_QUEUE_ENTRIES, ftgmac100_start_hw};
 use super::tx::ftgmac100_tx_complete;
-use crate::net::core::skbuff::{Frags, IpSummed, Skb};
+use crate::net::core::skbuff::{Frags, IpSummed, SKB_HEAD, Skb};
 use hw_model::{DmaAddr, Frag, Reg};
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(super) fn poll(
 }
 
 fn ftgmac100_check_rx(p: &Ftgmac100, io: &DriverIo<'_>) -> bool {
-    io.desc(p.rxdes, p.rx_pointer, 0) & RXDES0_RXPKT_RDY != 0
+    io.desc0(p.rxdes, p.rx_pointer) & RXDES0_RXPKT_RDY != 0
 }
 
 /// Takes one descriptor; false if none is ready.
@@ -65,19 +65,17 @@ fn ftgmac100_rx_packet(
     out: &mut Vec<Skb>,
 ) -> bool {
     let i = p.rx_pointer;
-    let status = io.desc(p.rxdes, i, 0);
+    let [status, csum_vlan, ..] = io.read_desc(p.rxdes, i);
     if status & RXDES0_RXPKT_RDY == 0 || p.rx_maps.len() != RX_QUEUE_ENTRIES {
         return false;
     }
-    let csum_vlan = io.desc(p.rxdes, i, 1);
     *work += 1;
     match accept(io, status, csum_vlan) {
         Some(len) => out.push(take_packet(p, io, len, csum_vlan)),
         None => io.stats.rx_dropped += 1,
     }
     let end = if i + 1 == RX_QUEUE_ENTRIES { RXDES0_EDORR } else { 0 };
-    io.set_desc(p.rxdes, i, 3, p.rx_maps[i].0);
-    io.set_desc(p.rxdes, i, 0, end);
+    io.write_desc(p.rxdes, i, [end, 0, 0, p.rx_maps[i].0]);
     p.rx_pointer = (i + 1) % RX_QUEUE_ENTRIES;
     true
 }
@@ -121,16 +119,14 @@ fn count_error(io: &mut DriverIo<'_>, status: u32) {
     }
 }
 
-/// Turns the descriptor's buffer into an skb and puts a fresh buffer in its place. The four
-/// bytes of the FCS stay behind the packet; IP trims them.
+/// Turns the descriptor's buffer into an skb. A short frame is copied into the skb's own head and
+/// the buffer stays; a longer one is handed up as it is, and a fresh buffer takes its place. The
+/// four bytes of the FCS stay behind the packet; IP trims them.
 fn take_packet(p: &mut Ftgmac100, io: &mut DriverIo<'_>, len: u32, csum_vlan: u32) -> Skb {
-    let i = p.rx_pointer;
-    let mut frags = Frags::new();
-    if let Some(frag) = io.hw.mem.unmap(p.rx_maps[i]) {
-        frags.push(frag.slice(0, len.min(frag.len)));
-    }
-    p.rx_maps[i] = alloc_rx_buf(io);
-    let mut skb = Skb::from_frags(io.skbs, frags);
+    let mut skb = match copy_short(p, io, len) {
+        Some(skb) => skb,
+        None => hand_over(p, io, len),
+    };
     skb.truesize = p.rx_truesize;
     if csum_vlan & RXDES1_VLANTAG_AVAIL != 0 {
         skb.vlan_tci = Some((csum_vlan & RXDES1_VLAN_TAG) as u16);
@@ -142,4 +138,28 @@ fn take_packet(p: &mut Ftgmac100, io: &mut DriverIo<'_>, len: u32, csum_vlan: u3
     io.stats.rx_packets += 1;
     io.stats.rx_bytes += u64::from(len);
     skb
+}
+
+/// A frame that fits the linear head, copied there.
+fn copy_short(p: &Ftgmac100, io: &mut DriverIo<'_>, len: u32) -> Option<Skb> {
+    if len as usize > SKB_HEAD {
+        return None;
+    }
+    let bytes = io.hw.mem.bytes(p.rx_maps[p.rx_pointer], len).ok()?;
+    let mut skb = Skb::alloc(io.skbs, 0);
+    if let Some(room) = skb.put(len as usize) {
+        room.copy_from_slice(bytes);
+    }
+    Some(skb)
+}
+
+/// The buffer itself as the skb's payload.
+fn hand_over(p: &mut Ftgmac100, io: &mut DriverIo<'_>, len: u32) -> Skb {
+    let i = p.rx_pointer;
+    let mut frags = Frags::new();
+    if let Some(frag) = io.hw.mem.unmap(p.rx_maps[i]) {
+        frags.push(frag.slice(0, len.min(frag.len)));
+    }
+    p.rx_maps[i] = alloc_rx_buf(io);
+    Skb::from_frags(io.skbs, frags)
 }

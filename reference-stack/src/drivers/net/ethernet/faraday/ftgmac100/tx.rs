@@ -2,7 +2,7 @@
 
 use super::regs::*;
 use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_QUEUE_ENTRIES, TxSlot};
-use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, Skb, skb_free};
+use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, SKB_HEAD, Skb, skb_free};
 use crate::net::ethernet::ETH_P_IP;
 use crate::uapi::{IPPROTO_TCP, IPPROTO_UDP};
 use hw_model::{DmaAddr, Frag, Reg};
@@ -44,8 +44,8 @@ pub(super) fn xmit(p: &mut Ftgmac100, io: &mut DriverIo<'_>, mut skb: Skb) {
         return;
     }
     let flags = prep_tx_csum(&skb) | vlan_flags(&skb);
-    let head = dma_map_single(io, &skb);
     let first = p.tx_pointer;
+    let head = dma_map_single(p, io, &skb);
     let mut pointer = next(first);
     for (i, frag) in skb.frags.iter().enumerate() {
         let map = io.hw.mem.map(frag.clone());
@@ -55,7 +55,7 @@ pub(super) fn xmit(p: &mut Ftgmac100, io: &mut DriverIo<'_>, mut skb: Skb) {
         write_descriptor(p, io, pointer, 0, map, frag.len, ctl);
         pointer = next(pointer);
     }
-    p.tx_slots[first] = TxSlot { map: Some(head), last: pieces == 1 };
+    p.tx_slots[first] = TxSlot { map: None, last: pieces == 1 };
     // The first descriptor is given to the hardware last, so that it never sees half a frame.
     let ctl = TXDES0_OWN | TXDES0_FTS | if pieces == 1 { TXDES0_LTS } else { 0 };
     write_descriptor(p, io, first, flags, head, skb.headlen() as u32, ctl);
@@ -68,11 +68,14 @@ fn next(pointer: usize) -> usize {
     (pointer + 1) % TX_QUEUE_ENTRIES
 }
 
-/// Maps the linear part for the device. The headers are copied, because the head belongs to
-/// the skb and not to a page that could be shared.
+/// Makes the linear part reachable for the device: it is copied to the descriptor's own place,
+/// because the head belongs to the skb and not to a page that could be shared.
 #[traced]
-fn dma_map_single(io: &mut DriverIo<'_>, skb: &Skb) -> DmaAddr {
-    io.hw.mem.map(Frag::new(Arc::new(skb.linear().to_vec())))
+fn dma_map_single(p: &Ftgmac100, io: &mut DriverIo<'_>, skb: &Skb) -> DmaAddr {
+    let place = p.tx_heads.offset((p.tx_pointer * SKB_HEAD) as u32);
+    // The places are our own coherent memory, as the rings are.
+    let _ = io.hw.mem.write(place, skb.linear());
+    place
 }
 
 fn write_descriptor(
@@ -85,9 +88,7 @@ fn write_descriptor(
     ctl: u32,
 ) {
     let end = if index + 1 == TX_QUEUE_ENTRIES { TXDES0_EDOTR } else { 0 };
-    io.set_desc(p.txdes, index, 3, map.0);
-    io.set_desc(p.txdes, index, 1, flags);
-    io.set_desc(p.txdes, index, 0, (len & TXDES0_SIZE) | ctl | end);
+    io.write_desc(p.txdes, index, [(len & TXDES0_SIZE) | ctl | end, flags, 0, map.0]);
 }
 
 /// `skb_put_padto`: a frame is at least 60 bytes long.
@@ -120,7 +121,7 @@ pub(super) fn ftgmac100_tx_complete(p: &mut Ftgmac100, io: &mut DriverIo<'_>) ->
     let mut frames = 0;
     while p.tx_buf_cleanable() {
         let i = p.tx_clean_pointer;
-        if io.desc(p.txdes, i, 0) & TXDES0_OWN != 0 {
+        if io.desc0(p.txdes, i) & TXDES0_OWN != 0 {
             break;
         }
         let slot = std::mem::take(&mut p.tx_slots[i]);
