@@ -2,8 +2,8 @@
 //!
 //! A capture is *reproduced* when there is a schedule of its events, each within its
 //! uncertainty, in which the machine sends exactly the captured frames in order and every call
-//! returns what it returned. What is random by design is mapped ([`mapping`]); what the inputs
-//! leave open is searched ([`search`], bounded); everything else is exact.
+//! returns what it returned. What is random by design is mapped (`mapping`); what the inputs
+//! leave open is searched (`search`, bounded); everything else is exact.
 
 mod case;
 mod engine;

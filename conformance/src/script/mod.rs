@@ -2,7 +2,7 @@
 //!
 //! A script is `--option` lines, an init command in back quotes, events, and a cleanup command. [`parse`] turns the
 //! text into a [`Script`], whose every part knows its [`Span`] in the source, so that whatever fails later can show the
-//! line. [`print`] writes a tree as a script again; what it writes parses to an equal tree.
+//! line. [`print()`] writes a tree as a script again; what it writes parses to an equal tree.
 //!
 //! The grammar is that of the public packetdrill tool (google/packetdrill, 2026-05), without its wire-mode encapsulations
 //! (IP-in-IP, GRE, MPLS, PSP): these are refused by name. Beyond it, `#` starts a comment where a `//` may.

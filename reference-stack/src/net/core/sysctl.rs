@@ -1,5 +1,5 @@
 //! The sysctls: one table with name, field, default and bounds, read by every layer as plain
-//! fields of [`Sysctl`] (Linux `net/core/sysctl_net_core.c`, `net/ipv4/sysctl_net_ipv4.c`).
+//! fields of `Sysctl` (Linux `net/core/sysctl_net_core.c`, `net/ipv4/sysctl_net_ipv4.c`).
 
 use crate::errno::Errno;
 use crate::profile::{Profile, Version};

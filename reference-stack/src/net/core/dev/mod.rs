@@ -1,6 +1,6 @@
 //! Network devices, transmission, softirqs and NAPI (Linux `net/core/dev.c`).
 //!
-//! This file has the devices and their administration; [`xmit`] the way down, [`rx`] the way up.
+//! This file has the devices and their administration; `xmit` the way down, `rx` the way up.
 
 mod rx;
 mod xmit;

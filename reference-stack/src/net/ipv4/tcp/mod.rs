@@ -3,9 +3,9 @@
 //! | room | what |
 //! | --- | --- |
 //! | this one | a new socket, its states, poll, ioctl |
-//! | [`sendmsg`], [`recvmsg`] | data out and in |
-//! | [`close`] | shutdown, close, disconnect |
-//! | [`sockopt`], [`info`] | options, `struct tcp_info` |
+//! | `sendmsg`, `recvmsg` | data out and in |
+//! | `close` | shutdown, close, disconnect |
+//! | `sockopt`, `info` | options, `struct tcp_info` |
 
 mod close;
 mod info;
