@@ -51,6 +51,8 @@ pub const SOL_IP: i32 = 0;
 pub const SOL_TCP: i32 = 6;
 pub const SOL_UDP: i32 = 17;
 pub const SOL_IPV6: i32 = 41;
+pub const SOL_RAW: i32 = 255;
+pub const ICMP_FILTER: i32 = 1;
 
 pub const SO_REUSEADDR: i32 = 2;
 pub const SO_TYPE: i32 = 3;

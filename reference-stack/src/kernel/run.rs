@@ -9,7 +9,7 @@ use crate::net::core::sock::SockId;
 use crate::net::ipv4::icmp::{IcmpErr, icmp_rcv};
 use crate::net::ipv4::inet_timewait_sock::tw_timer_handler;
 use crate::net::ipv4::ip_input::{IpRcv, ip_rcv};
-use crate::net::ipv4::{arp, inet_csk_listen, ip_fragment, tcp_ipv4, tcp_output, tcp_timer, udp};
+use crate::net::ipv4::{arp, inet_csk_listen, ip_fragment, raw, tcp_ipv4, tcp_output, tcp_timer, udp};
 use crate::time::{HrtimerId, TimerId};
 use crate::uapi::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 
@@ -116,6 +116,9 @@ impl Kernel {
             IPPROTO_TCP => tcp_ipv4::tcp_v4_rcv(&mut self.socks, &mut self.net, skb),
             IPPROTO_UDP => udp::udp_rcv(&mut self.socks, &mut self.net, skb),
             IPPROTO_ICMP => {
+                if !self.socks.raw.is_empty() {
+                    raw::raw_local_deliver(&mut self.socks, &mut self.net, &skb);
+                }
                 if let Some(err) = icmp_rcv(&mut self.net, skb) {
                     self.icmp_error(&err);
                 }

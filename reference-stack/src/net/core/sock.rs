@@ -309,6 +309,8 @@ pub struct Socks {
     pub(crate) tcp: InetHashinfo,
     /// `udp_table`: sockets by local port.
     pub(crate) udp: Arc<DetHashMap<u16, Vec<SockId>>>,
+    /// Raw sockets (`raw_v4_hashinfo`).
+    pub(crate) raw: Vec<SockId>,
     /// Orphaned TCP sockets (`tcp_orphan_count`).
     pub(crate) orphans: u32,
 }

@@ -7,15 +7,15 @@ use super::sock::{
 };
 use crate::errno::Errno;
 use crate::net::Net;
-use crate::net::ipv4::{ip_sockglue, tcp, tcp_timer};
+use crate::net::ipv4::{ip_sockglue, raw, tcp, tcp_timer};
 use crate::net::socket::Socket;
 use crate::time::Jiffies;
 use crate::uapi::{
     IPPROTO_TCP, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_BROADCAST, SO_BUSY_POLL, SO_DOMAIN,
     SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE, SO_MEMINFO,
     SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO,
-    SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO, SO_TYPE,
-    SO_ZEROCOPY, SOL_IP, SOL_SOCKET, SOL_TCP,
+    SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO,
+    SO_TIMESTAMP, SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_RAW, SOL_SOCKET, SOL_TCP,
 };
 
 /// The first four bytes as the C int they are; EINVAL if there are fewer.
@@ -58,6 +58,9 @@ pub(crate) fn sock_setsockopt(
             Some(tp) => tcp::tcp_setsockopt(tp, net, name, value),
             None => Err(Errno::ENOPROTOOPT),
         },
+        SOL_RAW if raw::is_raw(socks, sock.sk) => {
+            raw::raw_setsockopt(socks.udp_mut(sock.sk).ok_or(Errno::EBADF)?, name, value)
+        }
         SOL_IP => ip_sockglue::ip_setsockopt(common(socks, sock)?, net, name, value),
         _ => Err(Errno::ENOPROTOOPT),
     }
@@ -130,7 +133,8 @@ fn set_socket_level(
             sk.sk_mark = v as u32;
             sk.sk_dst = None;
         }
-        SO_BUSY_POLL => {}
+        // A stamp would come as a control message, which the typed calls do not carry.
+        SO_BUSY_POLL | SO_TIMESTAMP => {}
         SO_MAX_PACING_RATE => {
             sk.sk_max_pacing_rate = match v as u32 {
                 u32::MAX => u64::MAX,

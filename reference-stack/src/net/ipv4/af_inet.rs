@@ -9,6 +9,7 @@ use super::tcp::{tcp_close, tcp_disconnect, tcp_ioctl, tcp_recvmsg, tcp_sendmsg,
 use super::tcp_ipv4::{tcp_v4_connect, tcp_v4_init_sock};
 use super::tcp_minisocks::tcp_settle;
 use super::tcp_sock::*;
+use super::raw;
 use super::udp::{
     udp_close, udp_connect, udp_disconnect, udp_init_sock, udp_inq, udp_recvmsg, udp_sendmsg,
     udp_v4_get_port,
@@ -31,11 +32,12 @@ struct InetProtosw {
     ops: ProtoOps,
 }
 
-/// `inetsw_array`. Ping sockets are closed to everybody (`ping_group_range` of "1 0") and raw
-/// ones are not built, so neither stands here.
-const INETSW: [InetProtosw; 2] = [
+/// `inetsw_array`. Ping sockets are closed to everybody (`ping_group_range` of "1 0"), so they do
+/// not stand here; of the raw ones only ICMP's is built.
+const INETSW: [InetProtosw; 3] = [
     InetProtosw { ty: SOCK_STREAM, protocol: IPPROTO_TCP, ops: ProtoOps::InetStream },
     InetProtosw { ty: SOCK_DGRAM, protocol: IPPROTO_UDP, ops: ProtoOps::InetDgram },
+    InetProtosw { ty: SOCK_RAW, protocol: IPPROTO_ICMP, ops: ProtoOps::InetDgram },
 ];
 
 /// `IPPROTO_MAX` of 5.15 (MPTCP's number is 262).
@@ -45,7 +47,8 @@ const IPPROTO_MAX: i32 = 263;
 fn inetsw_lookup(ty: i32, protocol: i32) -> Result<&'static InetProtosw, Errno> {
     let mut err = Errno::ESOCKTNOSUPPORT;
     for answer in INETSW.iter().filter(|a| a.ty == ty) {
-        if protocol == i32::from(answer.protocol) || protocol == i32::from(IPPROTO_IP) {
+        let any = protocol == i32::from(IPPROTO_IP) && ty != SOCK_RAW;
+        if protocol == i32::from(answer.protocol) || any {
             return Ok(answer);
         }
         err = Errno::EPROTONOSUPPORT;
@@ -87,6 +90,7 @@ pub(crate) fn inet_create(
                 Sock::Tcp(Arc::new(tp))
             })
         }
+        IPPROTO_ICMP => raw::raw_init_sock(socks, net),
         _ => udp_init_sock(socks, net),
     };
     Ok(sock)
@@ -457,8 +461,9 @@ pub(crate) fn inet_sendmsg(
         }
         _ => {
             inet_autobind(socks, net, sock.sk)?;
+            let raw = raw::is_raw(socks, sock.sk);
             let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            udp_sendmsg(up, net, msg)
+            if raw { raw::raw_sendmsg(up, net, msg) } else { udp_sendmsg(up, net, msg) }
         }
     }
 }
@@ -480,8 +485,9 @@ pub(crate) fn inet_recvmsg(
             tcp_recvmsg(tp, net, msg)
         }
         _ => {
+            let raw = raw::is_raw(socks, sock.sk);
             let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            udp_recvmsg(up, net, msg)
+            if raw { raw::raw_recvmsg(up, net, msg) } else { udp_recvmsg(up, net, msg) }
         }
     }
 }

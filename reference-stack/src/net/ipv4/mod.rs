@@ -17,6 +17,7 @@ pub(crate) mod ip_options;
 pub(crate) mod ip_output;
 pub(crate) mod ip_sockglue;
 pub mod mib;
+pub(crate) mod raw;
 pub(crate) mod route;
 pub mod tcp;
 pub(crate) mod tcp_cong;

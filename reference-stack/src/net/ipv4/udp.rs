@@ -35,6 +35,8 @@ pub(crate) struct UdpSock {
     pub(crate) sk: SockCommon,
     /// `pending`: bytes that calls with MSG_MORE have gathered, and where they go.
     pending: Option<Pending>,
+    /// ICMP types that a raw socket does not want (`ICMP_FILTER`).
+    pub(crate) icmp_filter: u32,
 }
 
 /// A datagram that is not complete yet (`inet_cork`).
@@ -44,12 +46,19 @@ struct Pending {
     to: (Ipv4Addr, u16),
 }
 
+impl UdpSock {
+    /// A datagram socket of any protocol, with nothing gathered and nothing filtered.
+    pub(super) fn new(sk: SockCommon) -> Self {
+        Self { sk, pending: None, icmp_filter: 0 }
+    }
+}
+
 /// A fresh UDP socket.
 pub(crate) fn udp_init_sock(socks: &mut Socks, net: &mut Net) -> SockId {
     let bufs = (net.sysctl.rmem_default as i32, net.sysctl.wmem_default as i32);
     socks.insert(&net.wmem, |id| {
         let sk = SockCommon::new(id, AF_INET, SOCK_DGRAM, IPPROTO_UDP, bufs);
-        Sock::Udp(Arc::new(UdpSock { sk, pending: None }))
+        Sock::Udp(Arc::new(UdpSock::new(sk)))
     })
 }
 
@@ -111,6 +120,7 @@ pub(crate) fn udp_lib_unhash(socks: &mut Socks, id: SockId) {
 
 /// Ends a socket (`udp_destroy_sock`, `sk_common_release`).
 pub(crate) fn udp_close(socks: &mut Socks, net: &mut Net, id: SockId) {
+    socks.raw.retain(|&r| r != id);
     udp_lib_unhash(socks, id);
     if let Some(Sock::Udp(up)) = socks.remove(id) {
         let mut up = Arc::unwrap_or_clone(up);
