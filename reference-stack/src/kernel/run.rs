@@ -9,7 +9,9 @@ use crate::net::core::sock::SockId;
 use crate::net::ipv4::icmp::{IcmpErr, icmp_rcv};
 use crate::net::ipv4::inet_timewait_sock::tw_timer_handler;
 use crate::net::ipv4::ip_input::{IpRcv, ip_rcv};
-use crate::net::ipv4::{arp, inet_csk_listen, ip_fragment, raw, tcp_ipv4, tcp_output, tcp_timer, udp};
+use crate::net::ipv4::{
+    arp, inet_csk_listen, ip_fragment, raw, tcp_ipv4, tcp_output, tcp_timer, udp,
+};
 use crate::time::{HrtimerId, TimerId};
 use crate::uapi::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
 

@@ -4,12 +4,12 @@
 use super::fib_frontend::inet_addr_type;
 use super::inet_csk_listen::*;
 use super::inet_hashtables::inet_unhash;
+use super::raw;
 use super::route::RtType;
 use super::tcp::{tcp_close, tcp_disconnect, tcp_ioctl, tcp_recvmsg, tcp_sendmsg, tcp_shutdown};
 use super::tcp_ipv4::{tcp_v4_connect, tcp_v4_init_sock};
 use super::tcp_minisocks::tcp_settle;
 use super::tcp_sock::*;
-use super::raw;
 use super::udp::{
     udp_close, udp_connect, udp_disconnect, udp_init_sock, udp_inq, udp_recvmsg, udp_sendmsg,
     udp_v4_get_port,
