@@ -110,7 +110,6 @@ impl Kernel {
             Some(PacketType::Arp) => arp::arp_rcv(&mut self.net, skb),
             None => kfree_skb(&mut self.net, skb, DropReason::UnhandledProto),
         }
-        self.local_errors();
     }
 
     fn local_deliver(&mut self, proto: u8, skb: Skb) {
@@ -126,13 +125,6 @@ impl Kernel {
                 }
             }
             _ => kfree_skb(&mut self.net, skb, DropReason::IpNoProto),
-        }
-    }
-
-    /// Errors that this host reported to itself (a neighbour that does not answer).
-    fn local_errors(&mut self) {
-        for err in std::mem::take(&mut self.net.ip.local_errors) {
-            self.icmp_error(&err);
         }
     }
 
@@ -152,7 +144,6 @@ impl Kernel {
             self.net.time.timers.pop_due(now)
         } {
             self.timer(id);
-            self.local_errors();
             self.run_softirqs();
         }
     }

@@ -85,17 +85,23 @@ impl Pair {
 
     /// Carries frames both ways at once, without time, until the cable is quiet.
     pub(crate) fn settle(&mut self) {
-        let mut quiet = false;
-        while !quiet {
-            quiet = true;
-            for i in 0..2 {
-                for frame in self.machines[i].frames_out() {
-                    quiet = false;
-                    let frame = FrameIn { bytes: frame.bytes, gso_size: 0 };
-                    self.machines[1 - i].frame_in(Port(0), frame);
-                }
-            }
+        let mut quiet = 0;
+        let mut from = 0;
+        while quiet < 2 {
+            quiet = if self.carry(from) { 1 } else { quiet + 1 };
+            from = 1 - from;
         }
+    }
+
+    /// Carries what a machine has sent to the other; whether that was anything.
+    fn carry(&mut self, from: usize) -> bool {
+        let frames = self.machines[from].frames_out();
+        let any = !frames.is_empty();
+        for frame in frames {
+            let frame = FrameIn { bytes: frame.bytes, gso_size: 0 };
+            self.machines[1 - from].frame_in(Port(0), frame);
+        }
+        any
     }
 
     /// Lets both machines run in virtual time, over the cable's delay, until `to` or until
@@ -154,7 +160,11 @@ impl Pair {
     /// Writes on one machine and carries the frames.
     pub(crate) fn send(&mut self, machine: usize, fd: Fd, data: &Arc<Vec<u8>>) {
         self.call(machine, Call::Write { fd, data: data.clone() });
-        self.settle();
+        // The receiver may answer at once, the sender again.
+        let mut from = machine;
+        while self.carry(from) {
+            from = 1 - from;
+        }
     }
 
     /// What did not come home on either machine.

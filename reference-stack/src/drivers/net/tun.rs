@@ -8,11 +8,9 @@ use crate::net::core::dev::{
     NETIF_F_HW_CSUM, NETIF_F_SG, NETIF_F_TSO, NetDevice, NetdevTx, netif_receive_skb, tx_frame,
 };
 use crate::net::core::skbuff::{
-    DropReason, Frags, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align, skb_orphan,
+    DropReason, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align, skb_orphan,
 };
 use crate::net::ethernet::{ETH_P_IP, ETH_P_IPV6, eth_type_trans};
-use hw_model::Frag;
-use std::sync::Arc;
 
 /// `TUN_READQ_SIZE`.
 const TUN_READQ_SIZE: usize = 500;
@@ -68,17 +66,8 @@ pub(crate) fn tun_get_user(net: &mut Net, id: DevId, frame: FrameIn) {
         _ => 0,
     };
     let truesize = tun_truesize(net, len, tap);
-    let mut frags = Frags::new();
-    frags.push(Frag::new(Arc::new(frame.bytes)));
-    let mut skb = Skb::from_frags(&mut net.skbs, frags);
-    skb.truesize = truesize;
-    // SKB_GSO_DODGY: the number of segments is not known yet.
-    skb.gso_size = frame.gso_size;
-    let dev = net.devs.get_mut(id);
-    dev.stats.rx_packets += 1;
-    dev.stats.rx_bytes += len as u64;
-    skb.dev = Some(id);
-    skb.protocol = if tap { eth_type_trans(&mut skb, dev) } else { protocol };
+    let mut skb = super::receive(net, id, frame, truesize);
+    skb.protocol = if tap { eth_type_trans(&mut skb, &net.devs[id]) } else { protocol };
     netif_receive_skb(net, skb);
 }
 

@@ -6,11 +6,9 @@ use crate::net::core::dev::{
     DevId, Driver, ETH_HLEN, NETIF_F_SG, NetDevice, NetdevTx, netif_rx, tx_frame,
 };
 use crate::net::core::skbuff::{
-    DropReason, Frags, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align,
+    DropReason, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align,
 };
 use crate::net::ethernet::eth_type_trans;
-use hw_model::Frag;
-use std::sync::Arc;
 
 /// The device, with its offloads off.
 pub(crate) fn veth_setup(nic: &NicConfig) -> NetDevice {
@@ -42,14 +40,7 @@ pub(crate) fn veth_forward_skb(net: &mut Net, id: DevId, frame: FrameIn) {
     let overhead = net.profile.sizeof_skb_shared_info as usize;
     let truesize = kmalloc_size(skb_data_align(len + NET_SKB_PAD) + overhead) as u32
         + net.profile.sizeof_sk_buff;
-    let mut frags = Frags::new();
-    frags.push(Frag::new(Arc::new(frame.bytes)));
-    let mut skb = Skb::from_frags(&mut net.skbs, frags);
-    skb.truesize = truesize;
-    skb.gso_size = frame.gso_size;
-    let dev = net.devs.get_mut(id);
-    dev.stats.rx_packets += 1;
-    dev.stats.rx_bytes += len as u64;
-    skb.protocol = eth_type_trans(&mut skb, dev);
+    let mut skb = super::receive(net, id, frame, truesize);
+    skb.protocol = eth_type_trans(&mut skb, &net.devs[id]);
     netif_rx(net, skb);
 }

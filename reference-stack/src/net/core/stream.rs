@@ -7,7 +7,7 @@
 use super::sock::{SOCK_MIN_SNDBUF, SOCK_SNDBUF_LOCK, SockCommon};
 use crate::errno::Errno;
 use crate::net::Net;
-use crate::uapi::{MSG_NOSIGNAL, SOCK_STREAM};
+use crate::uapi::SOCK_STREAM;
 
 /// `PAGE_SIZE`, the quantum of memory accounting.
 const SK_MEM_QUANTUM: i32 = 4096;
@@ -138,10 +138,9 @@ pub(crate) fn sk_stream_is_writeable(sk: &SockCommon, notsent: u32, notsent_lowa
         && u64::from(notsent) << 1 < u64::from(notsent_lowat)
 }
 
-/// The error of a send call (`sk_stream_error`): a pending error goes before EPIPE.
-pub(crate) fn sk_stream_error(sk: &mut SockCommon, flags: i32, err: Errno) -> Errno {
-    // SIGPIPE is not modelled; MSG_NOSIGNAL therefore changes nothing.
-    let _ = flags & MSG_NOSIGNAL;
+/// The error of a send call (`sk_stream_error`): a pending error goes before EPIPE. SIGPIPE is
+/// not modelled, so MSG_NOSIGNAL changes nothing.
+pub(crate) fn sk_stream_error(sk: &mut SockCommon, err: Errno) -> Errno {
     if err == Errno::EPIPE { sk.sk_err.take().unwrap_or(err) } else { err }
 }
 

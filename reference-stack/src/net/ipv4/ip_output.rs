@@ -367,7 +367,7 @@ fn ip_finish_output(net: &mut Net, skb: Skb, dst: &Dst) -> Result<(), Errno> {
 
 #[traced]
 fn __ip_finish_output(net: &mut Net, skb: Skb, dst: &Dst) -> Result<(), Errno> {
-    let mtu = ip_skb_dst_mtu(net, &skb, dst);
+    let mtu = ip_skb_dst_mtu(net, dst);
     if skb.gso_size > 0 {
         return ip_finish_output_gso(net, skb, dst, mtu);
     }
@@ -403,8 +403,7 @@ fn ip_finish_output_gso(net: &mut Net, skb: Skb, dst: &Dst, mtu: usize) -> Resul
 
 /// The largest packet that the route takes.
 #[traced]
-fn ip_skb_dst_mtu(net: &Net, skb: &SkBuff, dst: &Dst) -> usize {
-    let _ = skb;
+fn ip_skb_dst_mtu(net: &Net, dst: &Dst) -> usize {
     dst.mtu.min(net.devs[dst.dev].mtu.max(68)).min(0xffff) as usize
 }
 

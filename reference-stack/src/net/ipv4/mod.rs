@@ -50,8 +50,6 @@ pub(crate) struct Ipv4 {
     pub(crate) frags: ip_fragment::FragQueues,
     /// Rate limits of what ICMP sends.
     pub(crate) icmp: icmp::IcmpLimits,
-    /// Errors that this host found itself, for its own sockets.
-    pub(crate) local_errors: Vec<icmp::IcmpErr>,
     /// Second (of jiffies) that the allowance of challenge ACKs is of, and what is left of it.
     pub(crate) challenge_timestamp: Option<u64>,
     pub(crate) challenge_count: u32,

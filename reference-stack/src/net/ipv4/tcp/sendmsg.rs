@@ -211,7 +211,7 @@ fn do_error(
     if msg.done > 0 {
         return Ok(Progress::Done(finish(tp, net, msg, sizes)));
     }
-    let err = sk_stream_error(&mut tp.sk, msg.flags, err);
+    let err = sk_stream_error(&mut tp.sk, err);
     if err == Errno::EAGAIN && tcp_rtx_and_write_queues_empty(tp) {
         // Nothing is left whose ACK would tell the writer.
         if sk_stream_is_writeable(&tp.sk, 0, u32::MAX) {

@@ -336,7 +336,7 @@ fn tcp_prune_queue(tp: &mut TcpSock, net: &mut Net) -> bool {
     if tp.sk.sk_rmem_alloc >= tp.sk.sk_rcvbuf {
         tcp_clamp_window(tp, net);
     } else if tcp_under_memory_pressure(net) {
-        tcp_adjust_rcv_ssthresh(tp, net);
+        tcp_adjust_rcv_ssthresh(tp);
     }
     if tp.sk.sk_rmem_alloc <= tp.sk.sk_rcvbuf {
         return true;

@@ -166,7 +166,7 @@ pub(crate) fn tcp_grow_window(tp: &mut TcpSock, net: &Net, skb: &RcvCharge) {
         return;
     }
     if tcp_under_memory_pressure(net) {
-        return tcp_adjust_rcv_ssthresh(tp, net);
+        return tcp_adjust_rcv_ssthresh(tp);
     }
     let fits = i64::from(tcp_win_from_space(tp, net, skb.truesize as i32)) <= i64::from(skb.len);
     let incr = if fits { 2 * u32::from(tp.advmss) } else { __tcp_grow_window(tp, net, skb) };

@@ -43,8 +43,7 @@ pub(crate) fn tcp_full_space(tp: &TcpSock, net: &Net) -> i32 {
 }
 
 /// Under memory pressure the window is held at four segments (`tcp_adjust_rcv_ssthresh`).
-pub(crate) fn tcp_adjust_rcv_ssthresh(tp: &mut TcpSock, net: &Net) {
-    let _ = net;
+pub(crate) fn tcp_adjust_rcv_ssthresh(tp: &mut TcpSock) {
     tp.rcv_ssthresh = tp.rcv_ssthresh.min(4 * u32::from(tp.advmss));
 }
 
@@ -73,7 +72,7 @@ pub(crate) fn __tcp_select_window(tp: &mut TcpSock, net: &mut Net) -> u32 {
     if free_space < full_space >> 1 {
         tp.icsk.icsk_ack.quick = 0;
         if tcp_under_memory_pressure(net) {
-            tcp_adjust_rcv_ssthresh(tp, net);
+            tcp_adjust_rcv_ssthresh(tp);
         }
         free_space &= !((1 << wscale) - 1);
         let too_small = free_space < allowed_space >> 4 || free_space < mss;

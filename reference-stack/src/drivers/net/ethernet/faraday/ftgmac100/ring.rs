@@ -240,8 +240,7 @@ fn ftgmac100_init_hw(p: &Ftgmac100, io: &mut DriverIo<'_>) {
     io.write(mac, Reg::MAHT0, 0);
     io.write(mac, Reg::MAHT1, 0);
     io.write(mac, Reg::ITC, (1 << 4) | (1 << 12));
-    // Burst sizes by the FIFO size that FEAR tells; descriptors of 16 bytes.
-    let _fifo = io.read(mac, Reg::FEAR);
+    // Descriptors of 16 bytes, the largest bursts.
     io.write(mac, Reg::DBLAC, (2 << 12) | (2 << 16) | (3 << 8) | (3 << 10) | (1 << 6) | (2 << 3));
     io.write(mac, Reg::TPAFCR, 0xf1);
 }

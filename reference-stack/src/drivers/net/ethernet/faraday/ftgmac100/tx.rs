@@ -2,6 +2,7 @@
 
 use super::regs::*;
 use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_QUEUE_ENTRIES, TxSlot};
+use crate::net::core::dev::skb_checksum_help;
 use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, SKB_HEAD, Skb, skb_free};
 use crate::net::ethernet::ETH_P_IP;
 use crate::uapi::{IPPROTO_TCP, IPPROTO_UDP};
@@ -43,7 +44,7 @@ pub(super) fn xmit(p: &mut Ftgmac100, io: &mut DriverIo<'_>, mut skb: Skb) {
         skb_free(io.skbs, io.wmem, skb, DropReason::FullRing);
         return;
     }
-    let flags = prep_tx_csum(&skb) | vlan_flags(&skb);
+    let flags = prep_tx_csum(&mut skb) | vlan_flags(&skb);
     let first = p.tx_pointer;
     let head = dma_map_single(p, io, &skb);
     let mut pointer = next(first);
@@ -99,16 +100,20 @@ fn pad_to(skb: &mut Skb, len: usize) {
     }
 }
 
-/// `ftgmac100_prep_tx_csum`: the hardware fills IPv4's TCP and UDP checksums. Whatever else was
-/// left to the device has been summed in validate_xmit_skb() already.
-fn prep_tx_csum(skb: &Skb) -> u32 {
-    if !matches!(skb.ip_summed, IpSummed::Partial { .. }) || skb.protocol != ETH_P_IP {
+/// `ftgmac100_prep_tx_csum`: the hardware fills IPv4's TCP and UDP checksums; whatever else was
+/// left to the device is summed here.
+fn prep_tx_csum(skb: &mut Skb) -> u32 {
+    if !matches!(skb.ip_summed, IpSummed::Partial { .. }) {
         return 0;
     }
-    match skb.head_at(skb.network_header).get(9) {
+    let protocol = skb.head_at(skb.network_header).get(9).filter(|_| skb.protocol == ETH_P_IP);
+    match protocol {
         Some(&IPPROTO_TCP) => TXDES1_IP_CHKSUM | TXDES1_TCP_CHKSUM,
         Some(&IPPROTO_UDP) => TXDES1_IP_CHKSUM | TXDES1_UDP_CHKSUM,
-        _ => 0,
+        _ => {
+            skb_checksum_help(skb);
+            0
+        }
     }
 }
 
