@@ -352,7 +352,7 @@ impl Calls<'_> {
             }
             "readv" => {
                 self.args(call, 3, 3)?;
-                value(Call::Recvmsg { fd, len: self.vector(self.arg(call, 1)?)?, flags: 0 })
+                value(Call::Readv { fd, len: self.vector(self.arg(call, 1)?)? })
             }
             "recv" | "recvfrom" => {
                 let count = if call.name == "recv" { 4 } else { 6 };
@@ -373,7 +373,7 @@ impl Calls<'_> {
                 let expected = self.number(self.member(message, "msg_flags")?)? as i32;
                 let flags = self.int(call, 2)? as i32;
                 Ok(Prepared {
-                    call: Call::Recvmsg { fd, len, flags },
+                    call: Call::Recvmsg { fd, len, controllen: 0, flags },
                     check: Check::MsgFlags(expected),
                 })
             }
@@ -399,7 +399,7 @@ impl Calls<'_> {
             "writev" => {
                 self.args(call, 3, 3)?;
                 let data = zeros(self.vector(self.arg(call, 1)?)?);
-                value(Call::Sendmsg { fd, data, flags: 0, addr: None })
+                value(Call::Writev { fd, data, iov: Vec::new() })
             }
             "send" => {
                 self.args(call, 4, 4)?;
@@ -426,7 +426,14 @@ impl Calls<'_> {
                     }
                 };
                 self.connecting(call, addr)?;
-                value(Call::Sendmsg { fd, data: zeros(len), flags, addr: Some(addr) })
+                value(Call::Sendmsg {
+                    fd,
+                    data: zeros(len),
+                    iov: Vec::new(),
+                    control: Vec::new(),
+                    flags,
+                    addr: Some(addr),
+                })
             }
         }
     }

@@ -124,9 +124,11 @@ fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Out
         }
         Call::Connect { fd, addr } => sys_connect(k, task, files, fd, addr),
         Call::Accept4 { fd, flags } => sys_accept(k, task, files, fd, flags),
-        Call::Write { fd, data } => sys_write(k, task, files, fd, data),
-        Call::Read { fd, len } => sys_read(k, task, files, fd, len),
-        Call::Sendto { fd, data, flags, addr } | Call::Sendmsg { fd, data, flags, addr } => {
+        Call::Write { fd, data } | Call::Writev { fd, data, .. } => {
+            sys_write(k, task, files, fd, data)
+        }
+        Call::Read { fd, len } | Call::Readv { fd, len } => sys_read(k, task, files, fd, len),
+        Call::Sendto { fd, data, flags, addr } | Call::Sendmsg { fd, data, flags, addr, .. } => {
             let file = sockfd_lookup_light(k, files, fd)?;
             let addr = match addr {
                 Some(SockAddr::In { addr, port }) => Some((addr, port)),
@@ -138,7 +140,7 @@ fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Out
             let msg = SendMsg { data, done: 0, flags, nonblock, addr };
             Ok(wait_start(k, task, files, Blocked::Send { file, msg }))
         }
-        Call::Recvfrom { fd, len, flags } | Call::Recvmsg { fd, len, flags } => {
+        Call::Recvfrom { fd, len, flags } | Call::Recvmsg { fd, len, flags, .. } => {
             let file = sockfd_lookup_light(k, files, fd)?;
             let nonblock = flags & MSG_DONTWAIT != 0;
             let msg = RecvMsg { len, flags, nonblock, ..RecvMsg::default() };
@@ -443,8 +445,8 @@ fn try_once(
             msg.nonblock |= timed_out;
             match sock_recvmsg(k, file, &mut msg)? {
                 Progress::Done(n) => done(match received(msg) {
-                    Ret::Data { data, addr, msg_flags, .. } => {
-                        Ret::Data { data, len: n, addr, msg_flags }
+                    Ret::Data { data, addr, msg_flags, control, .. } => {
+                        Ret::Data { data, len: n, addr, msg_flags, control }
                     }
                     other => other,
                 }),
@@ -474,5 +476,6 @@ fn received(msg: RecvMsg) -> Ret {
         data: buf,
         addr: addr.map(|(addr, port)| SockAddr::In { addr, port }),
         msg_flags,
+        control: Vec::new(),
     }
 }

@@ -1,8 +1,10 @@
 //! The system call table: typed calls in, typed results or an errno out.
 
 mod calls;
+mod types;
 
 pub(crate) use calls::{Blocked, Outcome, resume, start};
+pub use types::{Cmsg, EpollEvent, FdSets};
 
 use crate::errno::Errno;
 use std::net::Ipv4Addr;
@@ -82,10 +84,24 @@ pub enum Call {
         flags: i32,
         addr: Option<SockAddr>,
     },
-    /// sendmsg(2) and writev(2): the vector's bytes joined.
+    /// writev(2): the vector's bytes joined, and its buffers' lengths.
+    Writev {
+        fd: Fd,
+        data: Arc<Vec<u8>>,
+        iov: Vec<usize>,
+    },
+    /// readv(2): the vector's room together.
+    Readv {
+        fd: Fd,
+        len: usize,
+    },
+    /// sendmsg(2): the vector's bytes joined, its buffers' lengths (none: one buffer), and the
+    /// control messages.
     Sendmsg {
         fd: Fd,
         data: Arc<Vec<u8>>,
+        iov: Vec<usize>,
+        control: Vec<Cmsg>,
         flags: i32,
         addr: Option<SockAddr>,
     },
@@ -95,10 +111,11 @@ pub enum Call {
         len: usize,
         flags: i32,
     },
-    /// recvmsg(2) and readv(2).
+    /// recvmsg(2); `controllen` is the room for control messages, bytes.
     Recvmsg {
         fd: Fd,
         len: usize,
+        controllen: usize,
         flags: i32,
     },
     Close {
@@ -144,6 +161,79 @@ pub enum Call {
     Dup {
         fd: Fd,
     },
+    /// dup3(2), and dup2(2), which differs for equal descriptors: `flags` `None`.
+    Dup3 {
+        old: Fd,
+        new: Fd,
+        flags: Option<i32>,
+    },
+    /// open(2) of an absolute path.
+    Open {
+        path: String,
+        flags: i32,
+        mode: u32,
+    },
+    /// pipe2(2).
+    Pipe2 {
+        flags: i32,
+    },
+    /// eventfd2(2).
+    Eventfd2 {
+        initval: u32,
+        flags: i32,
+    },
+    /// splice(2); offsets are `None` where the pointer is NULL.
+    Splice {
+        fd_in: Fd,
+        off_in: Option<i64>,
+        fd_out: Fd,
+        off_out: Option<i64>,
+        len: usize,
+        flags: u32,
+    },
+    /// tee(2).
+    Tee {
+        fd_in: Fd,
+        fd_out: Fd,
+        len: usize,
+        flags: u32,
+    },
+    /// sendfile(2); `offset` is `None` where the pointer is NULL.
+    Sendfile {
+        out_fd: Fd,
+        in_fd: Fd,
+        offset: Option<i64>,
+        count: usize,
+    },
+    /// epoll_create(2).
+    EpollCreate {
+        size: i32,
+    },
+    /// epoll_create1(2).
+    EpollCreate1 {
+        flags: i32,
+    },
+    /// epoll_ctl(2); `event` is `None` where the pointer is NULL.
+    EpollCtl {
+        epfd: Fd,
+        op: i32,
+        fd: Fd,
+        event: Option<EpollEvent>,
+    },
+    /// epoll_wait(2); `timeout_ms` negative: for ever.
+    EpollWait {
+        epfd: Fd,
+        maxevents: i32,
+        timeout_ms: i32,
+    },
+    /// select(2) and pselect(2); `timeout` in nanoseconds, `None`: for ever.
+    Select {
+        sets: FdSets,
+        timeout: Option<u64>,
+    },
+    /// A call of the kind read or write whose buffer's address is NULL; the data that the call
+    /// carries says only how long the buffer is said to be.
+    Fault(Box<Call>),
 }
 
 /// What a system call returned, when it did not fail.
@@ -168,6 +258,8 @@ pub enum Ret {
         addr: Option<SockAddr>,
         /// `MSG_*`.
         msg_flags: i32,
+        /// Control messages, as far as there was room for them.
+        control: Vec<Cmsg>,
     },
     /// getsockopt(2)'s value.
     Opt(Vec<u8>),
@@ -180,6 +272,17 @@ pub enum Ret {
         /// The entries with `revents`.
         fds: Vec<PollFd>,
     },
+    /// epoll_wait(2)'s events.
+    Epoll(Vec<EpollEvent>),
+    /// select(2): how many descriptors are ready, and which.
+    Select {
+        /// The call's value.
+        ready: i32,
+        /// The sets as they are returned.
+        sets: FdSets,
+    },
+    /// pipe2(2): the end to read from and the end to write to.
+    Pipe([Fd; 2]),
 }
 
 impl Ret {
@@ -189,8 +292,9 @@ impl Ret {
             Self::Int(n) => *n,
             Self::Accepted { fd, .. } => i64::from(*fd),
             Self::Data { len, .. } => *len as i64,
-            Self::Poll { ready, .. } => i64::from(*ready),
-            Self::Opt(_) | Self::Addr(_) => 0,
+            Self::Poll { ready, .. } | Self::Select { ready, .. } => i64::from(*ready),
+            Self::Epoll(events) => events.len() as i64,
+            Self::Opt(_) | Self::Addr(_) | Self::Pipe(_) => 0,
         }
     }
 }
@@ -223,6 +327,22 @@ impl Call {
             Self::Fcntl { .. } => "fcntl",
             Self::Ioctl { .. } => "ioctl",
             Self::Dup { .. } => "dup",
+            Self::Writev { .. } => "writev",
+            Self::Readv { .. } => "readv",
+            Self::Dup3 { flags: None, .. } => "dup2",
+            Self::Dup3 { .. } => "dup3",
+            Self::Open { .. } => "open",
+            Self::Pipe2 { .. } => "pipe2",
+            Self::Eventfd2 { .. } => "eventfd2",
+            Self::Splice { .. } => "splice",
+            Self::Tee { .. } => "tee",
+            Self::Sendfile { .. } => "sendfile",
+            Self::EpollCreate { .. } => "epoll_create",
+            Self::EpollCreate1 { .. } => "epoll_create1",
+            Self::EpollCtl { .. } => "epoll_ctl",
+            Self::EpollWait { .. } => "epoll_wait",
+            Self::Select { .. } => "select",
+            Self::Fault(call) => call.name(),
         }
     }
 }

@@ -1,0 +1,37 @@
+//! Structures that calls pass and return.
+
+use super::Fd;
+
+/// A control message of sendmsg(2) or recvmsg(2) (`struct cmsghdr` with its data).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cmsg {
+    /// `cmsg_level`.
+    pub level: i32,
+    /// `cmsg_type`.
+    pub ty: i32,
+    /// The data's bytes in the machine's own order; fewer than the kernel had where the room
+    /// ended (MSG_CTRUNC).
+    pub data: Vec<u8>,
+}
+
+/// `struct epoll_event`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EpollEvent {
+    /// `EPOLL*`.
+    pub events: u32,
+    /// The caller's own (`epoll_data.u64`).
+    pub data: u64,
+}
+
+/// The three sets of select(2), as lists of descriptors.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FdSets {
+    /// Highest descriptor plus one.
+    pub nfds: i32,
+    /// `readfds`.
+    pub read: Vec<Fd>,
+    /// `writefds`.
+    pub write: Vec<Fd>,
+    /// `exceptfds`.
+    pub except: Vec<Fd>,
+}
