@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use conformance::run::{OPTIONS, ToolOption};
 
 const EXAMPLES: &str = "\
 Exit codes: 0 all as expected, 1 a finding, 2 could not run.
@@ -92,27 +93,79 @@ pub(crate) enum NicName {
     All,
 }
 
-/// IP version of sockets and packets.
+/// Upstream's runner's ways of running a script.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IpName {
+    /// IPv4 sockets, IPv4 packets
     Ipv4,
-    /// IPv6 sockets, IPv4 packets (not built yet)
+    /// IPv6 sockets, IPv4 packets
     #[value(name = "ipv4-mapped-ipv6")]
     Ipv4MappedIpv6,
-    /// (not built yet)
+    /// IPv6 sockets, IPv6 packets
     Ipv6,
-    /// Each script in all three (not built yet)
+    /// Each script in all three; a name that ends in v4 or v6 is for that family alone
     All,
 }
 
-impl IpName {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            IpName::Ipv4 => "ipv4",
-            IpName::Ipv4MappedIpv6 => "ipv4-mapped-ipv6",
-            IpName::Ipv6 => "ipv6",
-            IpName::All => "all",
+/// The options of upstream's tool, which win over those of a script.
+#[derive(Debug, Default)]
+pub(crate) struct ToolOptions(pub(crate) Vec<(String, Option<String>)>);
+
+/// Upstream's options that are flags of this command line by themselves.
+const OWN_FLAGS: [&str; 2] = ["define", "verbose"];
+
+fn tool_options() -> impl Iterator<Item = &'static ToolOption> {
+    OPTIONS.iter().filter(|option| !OWN_FLAGS.contains(&option.name))
+}
+
+impl FromArgMatches for ToolOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Vec::new();
+        for option in tool_options() {
+            let name = option.name.to_owned();
+            if option.value.is_none() && matches.get_flag(option.name) {
+                given.push((name, None));
+            } else if option.value.is_some()
+                && let Some(value) = matches.get_one::<String>(option.name)
+            {
+                given.push((name, Some(value.clone())));
+            }
         }
+        Ok(ToolOptions(given))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for ToolOptions {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let argument = |option: &ToolOption| {
+            let argument = Arg::new(option.name)
+                .long(option.name)
+                .help(option.help)
+                .hide_short_help(true)
+                .help_heading("packetdrill's own options, which win over a script's");
+            match option.value {
+                Some(value) => argument.value_name(value),
+                None => argument.action(ArgAction::SetTrue),
+            }
+        };
+        command.args(tool_options().map(argument))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+/// `NAME=value` of `-D`.
+fn define(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a define is NAME=VALUE".to_owned()),
     }
 }
 
@@ -142,9 +195,15 @@ pub(crate) struct ConformanceArgs {
     /// How frames reach the stack
     #[arg(long, value_enum, default_value = "ftgmac100")]
     pub(crate) nic: NicName,
-    /// IP version of sockets and packets
-    #[arg(long, value_enum, default_value = "ipv4")]
-    pub(crate) ip: IpName,
+    /// IP version of sockets and packets, with the addresses and defines of upstream's runner;
+    /// default: what each script says, else IPv4
+    #[arg(long, value_enum)]
+    pub(crate) ip: Option<IpName>,
+    /// A word of the scripts stands for an integer, a word, a "string" or a `command`
+    #[arg(short = 'D', long = "define", value_name = "NAME=VALUE", value_parser = define)]
+    pub(crate) defines: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) tool: ToolOptions,
     #[command(flatten)]
     pub(crate) kernel: KernelArg,
     /// Threads; default: one a core

@@ -108,8 +108,7 @@ impl Calls<'_> {
             "bind" => {
                 self.args(call, 3, 3)?;
                 let fd = self.fd(call, 0)?;
-                let addr =
-                    self.address(call, 1, self.config.addresses.local, self.config.bind_port)?;
+                let addr = self.address(call, 1, self.config.bind_ip(), self.config.bind_port)?;
                 self.bound(call, addr)?;
                 value(Call::Bind { fd, addr })
             }
@@ -133,7 +132,7 @@ impl Calls<'_> {
                 self.args(call, 3, 3)?;
                 let fd = self.fd(call, 0)?;
                 let addr =
-                    self.address(call, 1, self.config.addresses.remote, self.config.connect_port)?;
+                    self.address(call, 1, self.config.connect_ip(), self.config.connect_port)?;
                 self.connecting(call, addr)?;
                 value(Call::Connect { fd, addr })
             }
@@ -256,8 +255,7 @@ impl Calls<'_> {
     fn socket(&mut self, call: &ast::Call) -> Result<Prepared, CallError> {
         self.args(call, 3, 3)?;
         let family = match self.arg(call, 0)?.kind {
-            ExprKind::Ellipsis if self.config.addresses.local.is_ipv4() => 2,
-            ExprKind::Ellipsis => 10,
+            ExprKind::Ellipsis => self.config.socket_family(),
             _ => self.int(call, 0)? as i32,
         };
         let (ty, protocol) = (self.int(call, 1)? as i32, self.int(call, 2)? as i32);
@@ -410,7 +408,7 @@ impl Calls<'_> {
                 self.args(call, 6, 6)?;
                 let (len, flags) = (self.length(self.arg(call, 2)?)?, self.int(call, 3)? as i32);
                 let addr =
-                    self.address(call, 4, self.config.addresses.remote, self.config.connect_port)?;
+                    self.address(call, 4, self.config.connect_ip(), self.config.connect_port)?;
                 self.connecting(call, addr)?;
                 value(Call::Sendto { fd, data: zeros(len), flags, addr: Some(addr) })
             }
@@ -418,7 +416,7 @@ impl Calls<'_> {
                 self.args(call, 3, 3)?;
                 let message = self.arg(call, 1)?;
                 let (len, flags) = (self.message_len(message)?, self.int(call, 2)? as i32);
-                let (ip, port) = (self.config.addresses.remote, self.config.connect_port);
+                let (ip, port) = (self.config.connect_ip(), self.config.connect_port);
                 let addr = match ip {
                     IpAddr::V4(addr) => SockAddr::In { addr, port },
                     IpAddr::V6(_) => {

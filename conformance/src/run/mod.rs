@@ -12,9 +12,11 @@ mod connection;
 mod constants;
 mod icmp_names;
 mod matcher;
+mod options;
 mod report;
 mod sample;
 mod schedule;
+mod variant;
 mod wire;
 
 #[cfg(test)]
@@ -31,7 +33,9 @@ use crate::script::{self, Defines, ScriptError, Source};
 use crate::target::reference::Reference;
 use crate::target::{Addresses, Refusal, Target};
 use config::Config;
+pub use options::{OPTIONS, ToolOption};
 use schedule::{Run, Stop};
+pub use variant::applies;
 
 /// How scripts are run.
 #[derive(Clone, Debug)]
@@ -42,6 +46,9 @@ pub struct RunOptions {
     pub version: Version,
     /// Seeds the target's random choices.
     pub seed: u64,
+    /// The IP version that the runner asks for, with the addresses and defines of upstream's runner, which win over the
+    /// script's; `None`: what the script says itself, else IPv4.
+    pub variant: Option<Variant>,
     /// `-D NAME=value`; they win over the script's and over upstream's runner's.
     pub defines: Defines,
     /// `--name=value` as in scripts; they win over the script's.
@@ -56,21 +63,13 @@ impl Default for RunOptions {
             nic: Nic::Ftgmac100,
             version: Version::V5_15,
             seed: 1,
+            variant: None,
             defines: Defines::new(),
             options: Vec::new(),
             pcap: None,
         }
     }
 }
-
-/// What upstream's runner defines for IPv4.
-const DEFINES: &[(&str, &str)] = &[
-    ("TFO_COOKIE", "3021b9d889017eeb"),
-    ("TFO_COOKIE_ZERO", "b7c12350a90dc8f5"),
-    ("CMSG_LEVEL_IP", "SOL_IP"),
-    ("CMSG_TYPE_RECVERR", "IP_RECVERR"),
-    ("CODE", "host_unreachable"),
-];
 
 /// Why a script could not be run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -178,14 +177,18 @@ pub fn run_on<T: Target>(
     boot: impl FnOnce(&Addresses) -> Result<T, Refusal>,
 ) -> Result<CaseResult, RunError> {
     let started = Instant::now();
+    let version = options.variant.unwrap_or_else(|| variant::of_script(source));
     let mut defines: Defines =
-        DEFINES.iter().map(|(n, v)| ((*n).to_string(), (*v).to_string())).collect();
+        variant::defines(version).iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
     defines.extend(options.defines.clone());
     let tree = script::parse(source, &defines)?;
-    let config = Config::new(source, &tree.options, &options.options)?;
+    let config = Config::new(source, &tree.options, options.variant, &options.options)?;
     let mut case = CaseResult::new(id, "reference");
-    case.variant = Variant::Ipv4;
+    case.variant = config.variant;
     case.nic = options.nic;
+    if config.dry_run {
+        return Ok(case.with_status(Status::Skip, "--dry_run: read and not run"));
+    }
     let mut target = match boot(&config.addresses) {
         Ok(target) => target,
         Err(Refusal::Unsupported(what)) => return Ok(case.with_status(Status::Unsupported, what)),

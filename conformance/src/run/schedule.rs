@@ -116,6 +116,9 @@ impl<'a> Run<'a> {
 
     /// Runs the script: init command, events, closing, cleanup command.
     pub(crate) fn script(&mut self, script: &'a Script) -> Result<(), Stop> {
+        for file in &self.config.init_scripts {
+            self.command(file, Span::default(), "the init script")?;
+        }
         if let Some(init) = &script.init {
             self.command(&init.text, init.span, "the init command")?;
         }
@@ -205,7 +208,8 @@ impl<'a> Run<'a> {
             Action::Packet(packet) => {
                 self.packet_number += 1;
                 if packet.direction == Direction::Outbound {
-                    self.outbound(event, packet, window)?;
+                    let result = self.outbound(event, packet, window);
+                    self.unless_fatal(result)?;
                 } else {
                     self.wait_until(event, window)?;
                     self.inbound(packet)?;
@@ -227,6 +231,18 @@ impl<'a> Run<'a> {
         self.poll_target()?;
         self.last = Some((window.from, inbound));
         Ok(())
+    }
+
+    /// With `--non_fatal=packet` a packet that differs is only noted.
+    fn unless_fatal(&mut self, result: Result<(), Stop>) -> Result<(), Stop> {
+        match result {
+            Err(Stop::Fail(failure)) if self.config.non_fatal_packet => {
+                let place = self.source.place(failure.span);
+                self.shell.notes.push(format!("not fatal: {place}: {}", failure.message));
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Lets time pass until an event is due; late ones fail.

@@ -199,7 +199,7 @@ impl Target for Puppet {
 fn run(puppet: &mut Puppet, text: &str) -> Result<(), String> {
     let source = Source::new("t.pkt", text);
     let tree = script::parse(&source, &Defines::new()).map_err(|e| e.one_line())?;
-    let config = Config::new(&source, &tree.options, &[]).map_err(|e| e.one_line())?;
+    let config = Config::new(&source, &tree.options, None, &[]).map_err(|e| e.one_line())?;
     let result = Run::new(&source, &config, puppet, Shell::new(Path::new("."))).script(&tree);
     result.map_err(|stop| match stop {
         Stop::Fail(failure) => format!("{}\n{}", failure.message, failure.render(&source)),

@@ -1,12 +1,13 @@
 //! `cargo xtask conformance`: packetdrill scripts.
 
+use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use conformance::results::{CaseResult, KnownResults, Nic, Status, Variant};
 use conformance::run::{self, RunOptions};
-use conformance::script::Source;
+use conformance::script::{Defines, Source};
 use reference_stack::Version;
 
 use crate::Outcome;
@@ -26,14 +27,14 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
     let places = Places::find()?;
     let scripts = selection::scripts(&places, &args.select)?;
     let mut ui = Ui::new(&args.output);
-    let mut work: Vec<Job<'_>> = jobs_of(&scripts, nics(args.nic));
+    let mut work: Vec<Job<'_>> = jobs_of(&scripts, nics(args.nic), variants(args.ip));
     if let Some(shard) = args.shard {
         let mut n = 0..;
         work.retain(|_| n.next().is_some_and(|n| shard.holds(n)));
     }
     if args.list {
         for job in &work {
-            ui.print(&job.script.id);
+            ui.print(&job.name());
         }
         return Ok(Outcome::AsExpected);
     }
@@ -44,6 +45,8 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
         version: super::version(&args.kernel.kernel)?,
         twice: args.check_determinism,
         pcap: args.pcap.as_deref(),
+        defines: args.defines.iter().cloned().collect(),
+        options: args.tool.0.clone(),
         known: &known(&places.expected(args.target.word()))?,
         jobs: super::jobs(args.jobs),
     };
@@ -56,10 +59,21 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
     }
 }
 
-/// One script on one attachment.
+/// One script on one attachment, in one IP version.
 pub(crate) struct Job<'a> {
     script: &'a Script,
     nic: Nic,
+    /// `None`: what the script says.
+    variant: Option<Variant>,
+}
+
+impl Job<'_> {
+    fn name(&self) -> String {
+        match self.variant {
+            None => self.script.id.clone(),
+            Some(variant) => format!("{} ({variant})", self.script.id),
+        }
+    }
 }
 
 /// How scripts are run.
@@ -69,6 +83,10 @@ pub(crate) struct How<'a> {
     pub(crate) twice: bool,
     /// Where captures go.
     pub(crate) pcap: Option<&'a Path>,
+    /// The command line's `-D`.
+    pub(crate) defines: Defines,
+    /// The command line's options of upstream's tool.
+    pub(crate) options: Vec<(String, Option<String>)>,
     pub(crate) known: &'a KnownResults,
     pub(crate) jobs: NonZeroUsize,
 }
@@ -82,8 +100,35 @@ pub(crate) fn nics(name: NicName) -> &'static [Nic] {
     }
 }
 
-pub(crate) fn jobs_of<'a>(scripts: &'a [Script], nics: &[Nic]) -> Vec<Job<'a>> {
-    scripts.iter().flat_map(|script| nics.iter().map(move |&nic| Job { script, nic })).collect()
+/// The IP versions that the command line means.
+pub(crate) fn variants(name: Option<IpName>) -> &'static [Option<Variant>] {
+    match name {
+        None => &[None],
+        Some(IpName::Ipv4) => &[Some(Variant::Ipv4)],
+        Some(IpName::Ipv4MappedIpv6) => &[Some(Variant::Ipv4MappedIpv6)],
+        Some(IpName::Ipv6) => &[Some(Variant::Ipv6)],
+        Some(IpName::All) => {
+            &[Some(Variant::Ipv4), Some(Variant::Ipv4MappedIpv6), Some(Variant::Ipv6)]
+        }
+    }
+}
+
+/// Every script on every attachment in every IP version that it takes part in.
+pub(crate) fn jobs_of<'a>(
+    scripts: &'a [Script],
+    nics: &[Nic],
+    variants: &[Option<Variant>],
+) -> Vec<Job<'a>> {
+    let mut jobs = Vec::new();
+    for script in scripts {
+        for &variant in variants {
+            if variant.is_some_and(|variant| !run::applies(variant, &script.id)) {
+                continue;
+            }
+            jobs.extend(nics.iter().map(|&nic| Job { script, nic, variant }));
+        }
+    }
+    jobs
 }
 
 /// The known results of a file; none without the file.
@@ -111,7 +156,7 @@ pub(crate) fn run_all(
         || ui.tick(),
         |ran| {
             if let Ok(case) = ran {
-                ui.case(case, &again(places, work, case, how.version));
+                ui.case(case, &again(places, work, case, how));
             }
         },
     );
@@ -132,20 +177,28 @@ pub(crate) fn run_all(
 }
 
 /// The command that runs this case alone.
-fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, version: Version) -> String {
-    let path = work
-        .iter()
-        .find(|job| job.script.id == case.id)
-        .map_or(PathBuf::from(&case.id), |job| job.script.path.clone());
-    let name = match path.strip_prefix(places.suites()) {
-        Ok(below) => below.display().to_string(),
-        Err(_) => path.display().to_string(),
+fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, how: &How<'_>) -> String {
+    let same = |job: &&Job<'_>| {
+        job.script.id == case.id && job.variant.is_none_or(|variant| variant == case.variant)
     };
-    let kernel = match version {
-        Version::V5_15 => String::new(),
-        other => format!(" --kernel {}", other.name()),
-    };
-    format!("cargo xtask conformance {name} --nic {}{kernel}", case.nic)
+    let job = work.iter().find(same);
+    let path = job.map_or(PathBuf::from(&case.id), |job| job.script.path.clone());
+    let name = path.strip_prefix(places.suites()).unwrap_or(&path).display();
+    let mut command = format!("cargo xtask conformance {name} --nic {}", case.nic);
+    if let Some(variant) = job.and_then(|job| job.variant) {
+        let _ = write!(command, " --ip {variant}");
+    }
+    if how.version != Version::V5_15 {
+        let _ = write!(command, " --kernel {}", how.version.name());
+    }
+    for (name, value) in &how.defines {
+        let _ = write!(command, " -D '{name}={value}'");
+    }
+    for (name, value) in &how.options {
+        let value = value.as_ref().map(|value| format!("={value}")).unwrap_or_default();
+        let _ = write!(command, " --{name}{value}");
+    }
+    command
 }
 
 fn one(job: &Job<'_>, how: &How<'_>) -> Result<CaseResult, (PathBuf, miette::Report)> {
@@ -169,29 +222,35 @@ fn execute(
     how: &How<'_>,
     pcap: Option<&Path>,
 ) -> Result<CaseResult, miette::Report> {
-    let Job { script, nic } = job;
+    let Job { script, nic, variant } = job;
     let source = Source::new(&script.path.display().to_string(), text);
     let folder = script.path.parent().unwrap_or(Path::new("."));
     let options = RunOptions {
         nic: *nic,
         version: how.version,
         seed: super::SEED,
-        pcap: pcap.map(|folder| folder.join(capture_name(&script.id, *nic))),
-        ..RunOptions::default()
+        variant: *variant,
+        defines: how.defines.clone(),
+        options: how.options.clone(),
+        pcap: pcap.map(|folder| folder.join(capture_name(job))),
     };
     match panics::caught(|| run::run_source(&source, &script.id, folder, &options)) {
         Ok(result) => Ok(result?),
         Err(message) => Ok(CaseResult {
             nic: *nic,
-            variant: Variant::Ipv4,
+            variant: variant.unwrap_or(Variant::Ipv4),
             ..CaseResult::new(&script.id, "reference").with_status(Status::Fail, message)
         }),
     }
 }
 
-/// The file of a case's capture: its id with the attachment, in one folder for all.
-fn capture_name(id: &str, nic: Nic) -> String {
-    format!("{}.{nic}.pcap", id.trim_end_matches(".pkt").replace('/', "."))
+/// The file of a case's capture: its id with variant and attachment, in one folder for all.
+fn capture_name(job: &Job<'_>) -> String {
+    let id = job.script.id.trim_end_matches(".pkt").replace('/', ".");
+    match job.variant {
+        None => format!("{id}.{}.pcap", job.nic),
+        Some(variant) => format!("{id}.{variant}.{}.pcap", job.nic),
+    }
 }
 
 /// The first run's result, unless the second differs.
@@ -229,12 +288,6 @@ fn refuse_what_is_not_built(args: &ConformanceArgs) -> Result<(), CouldNotRun> {
         return Err(CouldNotRun::NotBuiltYet {
             what: format!("--target {}", args.target.word()),
             built: "--target reference",
-        });
-    }
-    if args.ip != IpName::Ipv4 {
-        return Err(CouldNotRun::NotBuiltYet {
-            what: format!("--ip {}", args.ip.word()),
-            built: "--ip ipv4",
         });
     }
     Ok(())

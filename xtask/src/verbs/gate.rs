@@ -7,6 +7,7 @@ use std::time::Instant;
 use conformance::fuzz;
 use conformance::replay::DiffOptions;
 use conformance::results::{CaseResult, KnownResult, KnownResults, Status};
+use conformance::script::Defines;
 use reference_stack::Version;
 
 use super::{conformance as scripts, diff};
@@ -72,11 +73,13 @@ impl Run<'_> {
     /// Every own script, on both attachments.
     fn scripts(&mut self, ui: &mut Ui) -> miette::Result<Vec<miette::Report>> {
         let scripts = selection::scripts(self.places, &[])?;
-        let work = scripts::jobs_of(&scripts, scripts::nics(NicName::All));
+        let work = scripts::jobs_of(&scripts, scripts::nics(NicName::All), scripts::variants(None));
         let how = scripts::How {
             version: KERNEL,
             twice: false,
             pcap: None,
+            defines: Defines::new(),
+            options: Vec::new(),
             known: self.known,
             jobs: super::jobs(self.args.jobs),
         };
