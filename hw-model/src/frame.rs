@@ -3,8 +3,8 @@
 use crate::mem::Frag;
 use smallvec::SmallVec;
 
-/// Bytes that a frame keeps in place: Ethernet, VLAN, IPv4 and TCP headers with usual options.
-pub(crate) const HEAD: usize = 128;
+/// Bytes that a frame copies before it takes slices: its headers, or all of a short frame.
+pub(crate) const HEAD: usize = 256;
 
 /// The frame check sequence of a frame: computed from the bytes, so only its truth is carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Fcs {
 /// the buffers that it was sent from.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
-    head: SmallVec<[u8; HEAD]>,
+    head: Vec<u8>,
     frags: SmallVec<[Frag; 2]>,
     len: u32,
     /// Whether the FCS fits.
@@ -30,12 +30,13 @@ pub struct Frame {
 impl Frame {
     /// A frame of these bytes.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Self {
-            head: SmallVec::from_slice(bytes),
-            frags: SmallVec::new(),
-            len: bytes.len() as u32,
-            fcs: Fcs::Good,
-        }
+        Self::from_vec(bytes.to_vec())
+    }
+
+    /// A frame of these bytes, without a copy.
+    pub fn from_vec(head: Vec<u8>) -> Self {
+        let len = head.len() as u32;
+        Self { head, frags: SmallVec::new(), len, fcs: Fcs::Good }
     }
 
     /// A frame of a head and slices.
@@ -97,6 +98,15 @@ impl Frame {
         v
     }
 
+    /// All bytes; a frame without slices gives its own.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        self.head.reserve_exact(self.len() - self.head.len());
+        for f in &self.frags {
+            self.head.extend_from_slice(f.bytes());
+        }
+        self.head
+    }
+
     /// Copies the first bytes, as many as fit; says how many.
     pub fn copy_to(&self, out: &mut [u8]) -> usize {
         let mut done = 0;
@@ -139,19 +149,19 @@ impl Frame {
         }
     }
 
-    /// Appends bytes of a buffer: to the head while it has room and no slice follows it, the rest as a slice.
-    pub(crate) fn gather(&mut self, f: &Frag) {
-        let room =
-            if self.frags.is_empty() { HEAD.saturating_sub(self.head.len()) } else { 0 } as u32;
-        let n = room.min(f.len);
-        if n > 0 {
-            let own = f.bytes().get(..n as usize).unwrap_or(&[]);
-            self.head.extend_from_slice(own);
-            self.len += own.len() as u32;
+    /// How many of `len` more bytes the head takes, as a copy; a slice takes the rest.
+    pub(crate) fn room(&self, len: u32) -> u32 {
+        let room = if self.frags.is_empty() { HEAD.saturating_sub(self.head.len()) } else { 0 };
+        len.min(room as u32)
+    }
+
+    /// Appends bytes to the head; no slice follows it yet.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        if self.head.capacity() == 0 {
+            self.head.reserve_exact(HEAD);
         }
-        if n < f.len {
-            self.push(f.slice(n, f.len - n));
-        }
+        self.head.extend_from_slice(bytes);
+        self.len += bytes.len() as u32;
     }
 
     /// Makes the head at least `n` bytes long, if the frame is.
@@ -173,7 +183,7 @@ impl Frame {
     /// Puts bytes into the head.
     pub(crate) fn insert(&mut self, at: usize, bytes: &[u8]) {
         if at <= self.head.len() {
-            self.head.insert_from_slice(at, bytes);
+            self.head.splice(at..at, bytes.iter().copied());
             self.len += bytes.len() as u32;
         }
     }
@@ -188,7 +198,7 @@ impl Frame {
         let mut t = [0; 4];
         t.copy_from_slice(&bytes[at..]);
         bytes.truncate(at);
-        *self = Self { fcs: self.fcs, ..Self::from_bytes(&bytes) };
+        *self = Self { fcs: self.fcs, ..Self::from_vec(bytes) };
         Some(t)
     }
 

@@ -11,7 +11,6 @@ use crate::rx::RxOutcome;
 use crate::tx::TxState;
 use crate::{mdio, mitigation};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// State that registers show; the default is that after power-on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,10 +106,10 @@ pub struct Stats {
     pub ahb_errors: u64,
 }
 
-/// An FTGMAC100 with its PHY. A clone costs one reference count; what is changed after it is copied then.
+/// An FTGMAC100 with its PHY.
 #[derive(Clone, Debug, Default)]
 pub struct Mac {
-    core: Arc<Core>,
+    core: Core,
 }
 
 impl Mac {
@@ -118,12 +117,7 @@ impl Mac {
     pub fn new(strap: [u8; 6], descriptors: Descriptors) -> Self {
         let mut core = Core { strap, descriptors, ..Core::default() };
         core.s.set_mac_addr(strap);
-        Self { core: Arc::new(core) }
-    }
-
-    #[inline]
-    fn core_mut(&mut self) -> &mut Core {
-        Arc::make_mut(&mut self.core)
+        Self { core }
     }
 
     /// Power-on reset: everything but the board's wiring.
@@ -135,18 +129,18 @@ impl Mac {
 
     /// Reads a register; an offset where none is reads 0 and is counted.
     pub fn readl(&mut self, _mem: &DmaMem, reg: Reg) -> u32 {
-        self.core_mut().readl(reg)
+        self.core.readl(reg)
     }
 
     /// Writes a register; what the write starts is done before it returns.
     pub fn writel(&mut self, mem: &mut DmaMem, now: Nanos, reg: Reg, v: u32) {
-        self.core_mut().writel(mem, now, reg, v);
+        self.core.writel(mem, now, reg, v);
     }
 
     /// A frame arrives; its last bit is here at `now`. A frame under 60 bytes is a runt: senders pad
     /// ([`Frame::padded`]).
     pub fn rx(&mut self, mem: &mut DmaMem, now: Nanos, f: &Frame) -> RxOutcome {
-        self.core_mut().rx(mem, now, f)
+        self.core.rx(mem, now, f)
     }
 
     /// The interrupt line: level, high while an enabled status bit is set.
@@ -156,10 +150,7 @@ impl Mac {
 
     /// The next frame that was put on the wire, with the time its last bit left.
     pub fn tx_pop(&mut self) -> Option<(Nanos, Frame)> {
-        if self.core.out.is_empty() {
-            return None;
-        }
-        self.core_mut().out.pop_front()
+        self.core.out.pop_front()
     }
 
     /// When the MAC wants [`Mac::advance`] next: a mitigation timer, a ring to be polled, a frame whose last bit leaves.
@@ -170,13 +161,13 @@ impl Mac {
     /// Does what is due up to `now`, each at its own time.
     pub fn advance(&mut self, mem: &mut DmaMem, now: Nanos) {
         if self.next_event().is_some_and(|at| at <= now) {
-            self.core_mut().advance(mem, now);
+            self.core.advance(mem, now);
         }
     }
 
     /// Plugs or pulls the cable.
     pub fn set_link(&mut self, up: bool) {
-        self.core_mut().set_link(up);
+        self.core.set_link(up);
     }
 
     /// Whether the PHY has a link.
@@ -187,7 +178,7 @@ impl Mac {
     /// Bits a second at which frames leave; `None`: at once. With a rate, a frame's XPKT_ETH comes when its last bit
     /// has left, and the next descriptors are fetched then.
     pub fn set_rate(&mut self, bps: Option<u64>) {
-        self.core_mut().rate_bps = bps;
+        self.core.rate_bps = bps;
     }
 
     /// What happened so far.

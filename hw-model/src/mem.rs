@@ -3,7 +3,8 @@
 //! A mapping takes a driver's buffer into the table and gives it a bus address (`dma_map_single`); unmapping
 //! takes the buffer out again. Buffers are shared, never copied: a frame on the wire is a list of slices of them.
 //! The table is in two levels of [`Arc`], so that a clone of the memory is one count and the first write after it
-//! copies the root, one leaf and the buffer it goes to, not the memory.
+//! copies the root, one leaf and the buffer it goes to, not the memory. Descriptor rings are written with every frame:
+//! small coherent memory is owned, so that an access needs no look at who shares it, and a clone copies it.
 //!
 //! Addresses are as strict as behind an IOMMU: an access that is not wholly inside one live mapping is a
 //! [`BusError`]. A board without an IOMMU would let it through to whatever lies there; a model that answers with
@@ -11,7 +12,7 @@
 //! equal runs see equal addresses.
 
 use crate::DRAM_BASE;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +28,10 @@ const LEAF: u32 = 16;
 const EXACT: u32 = 16;
 const CLASSES: usize = 31;
 const NONE: u32 = u32::MAX;
+
+/// Coherent memory up to this size (128 descriptors), bytes, is owned, in as many pieces as two MACs have rings.
+const RING_MAX: usize = 2048;
+const RINGS: usize = 4;
 
 /// A slice of a shared buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +128,8 @@ enum Slot {
     First(Mapping),
     /// A later page of the mapping that starts `back` pages before.
     Later { back: u32 },
+    /// The page of a [`Ring`].
+    Ring,
 }
 
 #[derive(Clone, Debug)]
@@ -197,15 +204,20 @@ impl Table {
         for back in 1..pages {
             self.set(page + back, Slot::Free { next: NONE });
         }
-        let class = class(pages);
-        self.set(page, Slot::Free { next: self.free[class] });
-        self.free[class] = page;
+        self.release(page, pages);
         if m.coherent {
             self.coherent -= 1;
         } else {
             self.mapped -= 1;
         }
         Some(m)
+    }
+
+    /// Puts a run of pages back, to be the next that is taken of its size.
+    fn release(&mut self, page: u32, pages: u32) {
+        let class = class(pages);
+        self.set(page, Slot::Free { next: self.free[class] });
+        self.free[class] = page;
     }
 }
 
@@ -223,9 +235,18 @@ fn run(pages: u32) -> Option<u32> {
     if pages <= EXACT { Some(pages) } else { pages.checked_next_power_of_two() }
 }
 
-/// The memory that the bus masters see. A clone costs one reference count.
+/// Small coherent memory: its first byte's place behind [`DRAM_BASE`], and its bytes. Its page is taken in the table, but
+/// holds no mapping there.
+#[derive(Clone, Debug)]
+struct Ring {
+    at: u32,
+    bytes: Vec<u8>,
+}
+
+/// The memory that the bus masters see. A clone costs one reference count and a copy of the rings.
 #[derive(Clone, Debug)]
 pub struct DmaMem {
+    rings: SmallVec<[Ring; RINGS]>,
     table: Arc<Table>,
 }
 
@@ -239,6 +260,7 @@ impl DmaMem {
     /// Memory with nothing mapped.
     pub fn new() -> Self {
         Self {
+            rings: SmallVec::new(),
             table: Arc::new(Table {
                 leaves: Vec::new(),
                 free: [NONE; CLASSES],
@@ -255,18 +277,27 @@ impl DmaMem {
         if bytes > (DRAM_PAGES * PAGE) as usize {
             return DmaAddr::ERROR;
         }
-        let buf = Arc::new(vec![0; bytes]);
-        Arc::make_mut(&mut self.table).insert(Mapping {
-            buf,
-            off: 0,
-            len: bytes as u32,
-            coherent: true,
-        })
+        let table = Arc::make_mut(&mut self.table);
+        if bytes > RING_MAX || self.rings.len() == RINGS {
+            let buf = Arc::new(vec![0; bytes]);
+            return table.insert(Mapping { buf, off: 0, len: bytes as u32, coherent: true });
+        }
+        let Some(page) = table.take(1) else { return DmaAddr::ERROR };
+        table.coherent += 1;
+        table.set(page, Slot::Ring);
+        self.rings.push(Ring { at: page * PAGE, bytes: vec![0; bytes] });
+        DmaAddr(DRAM_BASE + page * PAGE)
     }
 
     /// Gives coherent memory back; an address that is none changes nothing.
     pub fn free_coherent(&mut self, addr: DmaAddr) {
-        if let Some(page) = self.start_of(addr, true) {
+        let rel = addr.0.wrapping_sub(DRAM_BASE);
+        if let Some(i) = self.rings.iter().position(|r| r.at == rel) {
+            self.rings.remove(i);
+            let table = Arc::make_mut(&mut self.table);
+            table.release(rel / PAGE, 1);
+            table.coherent -= 1;
+        } else if let Some(page) = self.start_of(addr, true) {
             Arc::make_mut(&mut self.table).remove(page);
         }
     }
@@ -316,6 +347,14 @@ impl DmaMem {
         self.write(addr, &v.to_le_bytes())
     }
 
+    /// Where in the rings an access lies: which ring, and at which byte; `None` where it is not wholly in one.
+    fn ring(&self, addr: DmaAddr, len: u32) -> Option<(usize, usize)> {
+        let rel = addr.0.wrapping_sub(DRAM_BASE);
+        let i = self.rings.iter().position(|r| rel.wrapping_sub(r.at) < PAGE)?;
+        Some((i, (rel - self.rings[i].at) as usize))
+            .filter(|&(_, at)| at + len as usize <= self.rings[i].bytes.len())
+    }
+
     /// Fills `out` from memory.
     pub fn read(&self, addr: DmaAddr, out: &mut [u8]) -> Result<(), BusError> {
         out.copy_from_slice(self.bytes(addr, out.len() as u32)?);
@@ -330,6 +369,9 @@ impl DmaMem {
 
     /// The bytes at an address, in place.
     pub fn bytes(&self, addr: DmaAddr, len: u32) -> Result<&[u8], BusError> {
+        if let Some((i, at)) = self.ring(addr, len) {
+            return Ok(&self.rings[i].bytes[at..at + len as usize]);
+        }
         let err = BusError { addr, len };
         let (_, m, at) = self.find(addr, len).ok_or(err)?;
         let at = at as usize;
@@ -339,6 +381,9 @@ impl DmaMem {
     /// The bytes at an address, to be written in place. A buffer that a clone of this memory or a frame still
     /// holds is copied first.
     pub fn bytes_mut(&mut self, addr: DmaAddr, len: u32) -> Result<&mut [u8], BusError> {
+        if let Some((i, at)) = self.ring(addr, len) {
+            return Ok(&mut self.rings[i].bytes[at..at + len as usize]);
+        }
         let err = BusError { addr, len };
         let (page, _, at) = self.find(addr, len).ok_or(err)?;
         let at = at as usize;
@@ -350,13 +395,12 @@ impl DmaMem {
         }
     }
 
-    /// The slices that hold the bytes at an address, without a copy.
-    pub fn slices(&self, addr: DmaAddr, len: u32) -> Result<SmallVec<[Frag; 4]>, BusError> {
-        Ok(smallvec![self.slice(addr, len)?])
-    }
-
-    /// The one slice that holds the bytes at an address: mappings are contiguous and an access stays within one.
+    /// The slice that holds the bytes at an address: mappings are contiguous and an access stays within one. It shares the
+    /// buffer, except of a ring, whose bytes are copied.
     pub fn slice(&self, addr: DmaAddr, len: u32) -> Result<Frag, BusError> {
+        if let Some((i, at)) = self.ring(addr, len) {
+            return Ok(Frag::new(Arc::new(self.rings[i].bytes[at..at + len as usize].to_vec())));
+        }
         let (_, m, at) = self.find(addr, len).ok_or(BusError { addr, len })?;
         Ok(Frag { buf: m.buf.clone(), off: at, len })
     }
@@ -402,7 +446,7 @@ mod tests {
         let a = m.map(f.clone());
         assert_eq!(a, DmaAddr(DRAM_BASE + 70));
         assert_eq!(m.bytes(a.offset(4090), 8).unwrap(), &f.bytes()[4090..4098]);
-        assert_eq!(m.slices(a, 5930).unwrap()[0], f);
+        assert_eq!(m.slice(a, 5930).unwrap(), f);
         assert_eq!(m.read_u32(a.offset(5926)).map(u32::to_le_bytes).unwrap(), f.bytes()[5926..]);
         assert_eq!(m.mapped(), 1);
         assert_eq!(m.unmap(a.offset(1)), None);

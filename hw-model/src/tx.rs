@@ -96,9 +96,9 @@ impl Core {
             return Step::Stop;
         }
         let len = d.w0 & txdes0::TXBUF_SIZE;
-        let seg = match mem.slice(d.buf, len) {
-            Ok(seg) => Some(seg),
-            Err(_) if len == 0 => None,
+        let seg = match mem.bytes(d.buf, len) {
+            Ok(seg) => seg,
+            Err(_) if len == 0 => &[],
             // The descriptor stays the hardware's, so that the driver finds where it went wrong.
             Err(_) => {
                 self.ahb_error();
@@ -106,6 +106,24 @@ impl Core {
                 return Step::Stop;
             }
         };
+        if d.w0 & txdes0::FTS != 0 {
+            self.stats.tx_lost += u64::from(sending.is_some());
+            *sending =
+                Some(Sending { frame: Frame::default(), des1: d.w1, oversize: false, done: 0 });
+        }
+        match sending {
+            Some(s) if s.frame.len() + seg.len() > MAX_FRAME => s.oversize = true,
+            Some(s) => {
+                let own = s.frame.room(len);
+                s.frame.append(&seg[..own as usize]);
+                if own < len
+                    && let Ok(rest) = mem.slice(d.buf.offset(own), len - own)
+                {
+                    s.frame.push(rest);
+                }
+            }
+            None => self.stats.tx_orphans += 1,
+        }
         if descriptor::store(mem, at, d.w0 & !txdes0::TXDMA_OWN, d.w1).is_err() {
             self.ahb_error();
             return Step::Stop;
@@ -115,22 +133,6 @@ impl Core {
         } else {
             at.offset((self.s.get(Reg::DBLAC) >> 16 & 0xf) * 8)
         };
-        if d.w0 & txdes0::FTS != 0 {
-            self.stats.tx_lost += u64::from(sending.is_some());
-            *sending =
-                Some(Sending { frame: Frame::default(), des1: d.w1, oversize: false, done: 0 });
-        }
-        let Some(s) = sending else {
-            self.stats.tx_orphans += 1;
-            return Step::More;
-        };
-        if let Some(seg) = seg {
-            if s.frame.len() + seg.len as usize > MAX_FRAME {
-                s.oversize = true;
-            } else {
-                s.frame.gather(&seg);
-            }
-        }
         match sending.take() {
             Some(s) if d.w0 & txdes0::LTS != 0 => Step::Frame(s),
             s => {

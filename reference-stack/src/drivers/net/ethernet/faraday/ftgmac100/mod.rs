@@ -181,7 +181,7 @@ fn ftgmac100_interrupt(net: &mut Net, id: DevId) {
 /// A frame reaches the MAC's wire.
 pub(crate) fn frame_in(net: &mut Net, id: DevId, frame: FrameIn) {
     with(net, id, |p, io| {
-        let frame = Frame::from_bytes(&frame.bytes).padded();
+        let frame = Frame::from_vec(frame.bytes).padded();
         // What becomes of it shows in the MAC's own counters and interrupts.
         let _ = io.hw.macs[p.mac_index()].rx(&mut io.hw.mem, io.now, &frame);
     });
@@ -194,7 +194,7 @@ pub(crate) fn collect_frames(net: &mut Net, out: &mut Vec<FrameOut>) {
         let Some(port) = net.devs[id].port else { continue };
         let Some(mac) = private(&net.devs[id]).map(Ftgmac100::mac_index) else { continue };
         while let Some((at, frame)) = net.hw.macs[mac].tx_pop() {
-            out.push(FrameOut { port, at, bytes: frame.to_vec(), gso_size: 0 });
+            out.push(FrameOut { port, at, bytes: frame.into_vec(), gso_size: 0 });
         }
     }
 }

@@ -14,6 +14,9 @@ pub(super) const TX_QUEUE_ENTRIES: usize = 128;
 /// `RX_BUF_SIZE`: also the longest frame that is sent.
 pub(super) const RX_BUF_SIZE: u32 = 1536;
 const DESCRIPTOR_BYTES: u32 = 16;
+/// Linear parts that a page takes, and the pages that all descriptors need.
+pub(super) const TX_HEADS_A_PAGE: usize = 4096 / SKB_HEAD;
+const TX_HEAD_PAGES: usize = TX_QUEUE_ENTRIES.div_ceil(TX_HEADS_A_PAGE);
 
 /// What a driver reaches besides its own state.
 pub(super) struct DriverIo<'a> {
@@ -81,8 +84,9 @@ pub(crate) struct Ftgmac100 {
     pub(super) rx_truesize: u32,
     pub(super) rxdes: DmaAddr,
     pub(super) txdes: DmaAddr,
-    /// Where the linear parts of outgoing frames stand for the device, one place a descriptor.
-    pub(super) tx_heads: DmaAddr,
+    /// Where the linear parts of outgoing frames stand for the device, one place a descriptor, page by page: after a
+    /// snapshot, only the page that is written is copied.
+    pub(super) tx_heads: [DmaAddr; TX_HEAD_PAGES],
     /// Buffer of each receive descriptor.
     pub(super) rx_maps: Vec<DmaAddr>,
     pub(super) rx_pointer: usize,
@@ -111,7 +115,7 @@ impl Ftgmac100 {
             rx_truesize: profile.skb_truesize(data),
             rxdes: DmaAddr(0),
             txdes: DmaAddr(0),
-            tx_heads: DmaAddr(0),
+            tx_heads: [DmaAddr(0); TX_HEAD_PAGES],
             rx_maps: Vec::new(),
             rx_pointer: 0,
             tx_slots: vec![TxSlot::default(); TX_QUEUE_ENTRIES],
@@ -171,13 +175,15 @@ pub(super) fn ftgmac100_stop(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
     ftgmac100_free_buffers(p, io);
     io.hw.mem.free_coherent(p.rxdes);
     io.hw.mem.free_coherent(p.txdes);
-    io.hw.mem.free_coherent(p.tx_heads);
+    for page in p.tx_heads {
+        io.hw.mem.free_coherent(page);
+    }
 }
 
 fn ftgmac100_alloc_rings(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
     p.rxdes = io.hw.mem.alloc_coherent(RX_QUEUE_ENTRIES * DESCRIPTOR_BYTES as usize);
     p.txdes = io.hw.mem.alloc_coherent(TX_QUEUE_ENTRIES * DESCRIPTOR_BYTES as usize);
-    p.tx_heads = io.hw.mem.alloc_coherent(TX_QUEUE_ENTRIES * SKB_HEAD);
+    p.tx_heads = std::array::from_fn(|_| io.hw.mem.alloc_coherent(TX_HEADS_A_PAGE * SKB_HEAD));
 }
 
 /// Rings and registers from the start, after open or a reset.

@@ -1,7 +1,7 @@
 //! Transmission: skb to descriptors, and back when the frame is on the wire.
 
 use super::regs::*;
-use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_QUEUE_ENTRIES, TxSlot};
+use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_HEADS_A_PAGE, TX_QUEUE_ENTRIES, TxSlot};
 use crate::net::core::dev::skb_checksum_help;
 use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, SKB_HEAD, Skb, skb_free};
 use crate::net::ethernet::ETH_P_IP;
@@ -73,7 +73,8 @@ fn next(pointer: usize) -> usize {
 /// because the head belongs to the skb and not to a page that could be shared.
 #[traced]
 fn dma_map_single(p: &Ftgmac100, io: &mut DriverIo<'_>, skb: &Skb) -> DmaAddr {
-    let place = p.tx_heads.offset((p.tx_pointer * SKB_HEAD) as u32);
+    let (page, place) = (p.tx_pointer / TX_HEADS_A_PAGE, p.tx_pointer % TX_HEADS_A_PAGE);
+    let place = p.tx_heads[page].offset((place * SKB_HEAD) as u32);
     // The places are our own coherent memory, as the rings are.
     let _ = io.hw.mem.write(place, skb.linear());
     place
