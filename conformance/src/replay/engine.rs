@@ -10,7 +10,7 @@ use reference_stack::{Call, TaskId};
 use super::case::{CapFrame, Case, files_of};
 use super::host::{Host, Sent};
 use super::mapping::Mapping;
-use super::plan::{self, Plan};
+use super::plan::{self, Held, Plan};
 use super::results_of;
 use crate::capture::{CallName, FileId, Outcome, SockAddr};
 use crate::frames::{decode, first_difference};
@@ -49,8 +49,8 @@ pub(crate) struct Ending {
     pub(crate) sent: Vec<(u64, Vec<u8>)>,
     /// Kinds of sockets that the machine does not have.
     pub(crate) missing: Vec<String>,
-    /// When calls ran that may hold their socket for long, capture clock.
-    pub(crate) moments: Vec<u64>,
+    /// When calls ran that may hold their socket for long: capture clock and call.
+    pub(crate) moments: Vec<(u64, usize)>,
 }
 
 impl Ending {
@@ -107,7 +107,7 @@ pub(crate) struct Engine<'a, H> {
     results: usize,
     slack: Slack,
     sent: Vec<(u64, Vec<u8>)>,
-    moments: Vec<u64>,
+    moments: Vec<(u64, usize)>,
 }
 
 type Step = Result<(), Divergence>;
@@ -177,8 +177,8 @@ impl<'a, H: Host> Engine<'a, H> {
 
     fn inbound_time(&self) -> Option<u64> {
         let &i = self.inbound.get(self.next_in)?;
-        if let Some(&at) = self.plan.backlog.get(&i) {
-            return Some(at);
+        if let Some(held) = self.plan.backlog.get(&i) {
+            return Some(held.at_ns);
         }
         let lag = self.plan.rx_lag.get(&i).copied().unwrap_or(plan::RX_LAG_NS);
         Some(self.case.frames[i].time_ns + lag)
@@ -288,40 +288,47 @@ impl<'a, H: Host> Engine<'a, H> {
 
     fn frame_in(&mut self, at_ns: u64) -> Step {
         let i = self.inbound[self.next_in];
-        self.next_in += 1;
-        let f = &self.case.frames[i];
-        self.cause = Cause::Frame(f.time_ns);
-        if self.coalesced(i) {
-            return Ok(());
+        if let Some(held) = self.plan.backlog.get(&i).copied() {
+            return self.frames_in_backlog(held);
         }
-        let bytes = self.map.inbound(&f.data);
-        self.host.frame_in(f.port, bytes);
+        self.feed();
         self.after()?;
         self.opportunities(at_ns)
     }
 
-    /// Whether a frame in the backlog was merged into the one behind it, which says all that it
-    /// said (Linux `tcp_add_backlog()`): both acknowledge only, with the same options.
-    fn coalesced(&self, i: usize) -> bool {
-        let Some(&j) = self.inbound.get(self.next_in) else { return false };
-        let held = |n: usize| self.plan.backlog.get(&n);
-        if held(i).is_none() || held(i) != held(j) {
-            return false;
+    /// Gives the next inbound frame to the machine.
+    fn feed(&mut self) {
+        let f = &self.case.frames[self.inbound[self.next_in]];
+        self.next_in += 1;
+        self.cause = Cause::Frame(f.time_ns);
+        let bytes = self.map.inbound(&f.data);
+        self.host.frame_in(f.port, bytes);
+    }
+
+    /// The frames that found their socket held by one call, all at its release.
+    fn frames_in_backlog(&mut self, held: Held) -> Step {
+        let c = &self.case.calls[held.call];
+        let task = self.task(c.pid);
+        let fd = files_of(&c.call).first().and_then(|f| self.fds.get(f)).copied();
+        if let Some(fd) = fd {
+            self.host.lock_sock(task, fd);
         }
-        let (a, b) = (&self.case.frames[i].frame, &self.case.frames[j].frame);
-        let (Some(s), Some(t)) = (a.tcp, b.tcp) else { return false };
-        let options = |f: &crate::frames::Frame| -> Vec<String> {
-            let named = f.fields.iter().filter(|x| x.name.starts_with("tcp.options"));
-            named.map(|x| x.value.clone()).collect()
-        };
-        a.addresses == b.addresses
-            && (s.source, s.destination) == (t.source, t.destination)
-            && (s.len, t.len) == (0, 0)
-            && s.seq == t.seq
-            && s.flags == t.flags
-            && s.flags & 0x17 == 0x10
-            && a.value("ip.dsfield.ecn") == b.value("ip.dsfield.ecn")
-            && options(a) == options(b)
+        while let Some(i) = self.inbound.get(self.next_in)
+            && self.plan.backlog.get(i) == Some(&held)
+        {
+            self.feed();
+        }
+        if !held.inside {
+            self.host.release_sock(task);
+        } else if let Some(n) = self.waiting.iter().position(|w| w.call == held.call) {
+            self.waiting[n].run_at = None;
+            self.waiting[n].resumed += 1;
+            self.host.resume(task);
+            // It does nothing for a task that nothing woke.
+            self.host.release_sock(task);
+        }
+        self.after()?;
+        self.opportunities(held.at_ns)
     }
 
     /// After anything that the machine did: its frames and results.
@@ -378,8 +385,8 @@ impl<'a, H: Host> Engine<'a, H> {
         while let Some(n) = self.waiting.iter().position(due) {
             self.waiting[n].run_at = None;
             self.waiting[n].resumed += 1;
-            self.moments.push(at_ns);
             let Waiting { call, task, .. } = self.waiting[n];
+            self.moments.push((at_ns, call));
             self.cause = Cause::Call(self.case.calls[call].entry_ns);
             self.host.resume(task);
             self.after()?;
@@ -555,7 +562,7 @@ impl<'a, H: Host> Engine<'a, H> {
         let Some(request) = self.request(i) else { return Ok(()) };
         self.cause = Cause::Call(c.entry_ns);
         if plan::may_send(&c.call) {
-            self.moments.push(at_ns);
+            self.moments.push((at_ns, i));
         }
         let result = self.host.call(task, request);
         for sent in self.host.frames_out() {

@@ -37,6 +37,10 @@ pub(crate) trait Host: Clone {
     fn woken(&self, task: TaskId) -> bool;
     /// Lets a woken task run.
     fn resume(&mut self, task: TaskId);
+    /// A task's next call, or the one in which it waits, holds the socket of `fd` from now on.
+    fn lock_sock(&mut self, task: TaskId, fd: i32);
+    /// The task lets its socket go without a call.
+    fn release_sock(&mut self, task: TaskId);
     /// Ends a task's wait as a signal does.
     fn interrupt(&mut self, task: TaskId);
     /// Takes the results of calls that had waited.

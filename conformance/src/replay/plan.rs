@@ -25,12 +25,24 @@ pub(crate) struct Plan {
     pub(crate) effect: BTreeMap<usize, u64>,
     /// When a call that waited runs after its nth wake-up, where not the default.
     pub(crate) resume_at: BTreeMap<(usize, u32), u64>,
-    /// Inbound frames that found the socket locked by a call, with the time of its release.
-    pub(crate) backlog: BTreeMap<usize, u64>,
+    /// Inbound frames that found their socket held by a call.
+    pub(crate) backlog: BTreeMap<usize, Held>,
     /// Frames whose timer ran a tick late.
     pub(crate) late: BTreeSet<usize>,
     /// Handling lag of single inbound frames, where not the default.
     pub(crate) rx_lag: BTreeMap<usize, u64>,
+}
+
+/// By which call a frame found its socket held, and when the call had the frame handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The call.
+    pub(crate) call: usize,
+    /// When the backlog is handled, capture clock.
+    pub(crate) at_ns: u64,
+    /// The frame came before the call looked at its socket for the last time, so that a read
+    /// returns it; else it came after, and is handled when the call lets go.
+    pub(crate) inside: bool,
 }
 
 /// When a call takes effect if the plan does not say otherwise.

@@ -195,6 +195,14 @@ impl Host for Reference {
         self.kernel.run_woken(task);
     }
 
+    fn lock_sock(&mut self, task: TaskId, fd: i32) {
+        self.kernel.lock_sock(task, fd);
+    }
+
+    fn release_sock(&mut self, task: TaskId) {
+        self.kernel.release_sock(task);
+    }
+
     fn interrupt(&mut self, task: TaskId) {
         self.kernel.interrupt(task);
     }

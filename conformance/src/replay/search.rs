@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::case::Case;
 use super::engine::{Ending, Engine};
 use super::host::Host;
-use super::plan::{self, Plan};
+use super::plan::{self, Held, Plan};
 use crate::capture::CallName;
 
 /// The most replays for one capture.
@@ -197,38 +197,74 @@ impl<B: Boot> Search<'_, B> {
         Ok(false)
     }
 
-    /// Frames around a call that found the socket locked and were handled when it was released;
-    /// the calls nearest before the divergence first.
+    /// Frames around a call that found its socket held; the calls nearest before the divergence
+    /// first.
     fn backlogs(&mut self) -> miette::Result<bool> {
-        const BEFORE_NS: u64 = 150_000;
         const AFTER_NS: u64 = 60_000;
         let at = self.ending.at_ns;
-        let mut moments = self.ending.moments.clone();
-        moments.retain(|&m| m <= at + AFTER_NS);
-        moments.reverse();
-        for moment in moments.into_iter().take(30) {
-            let around: Vec<usize> = (0..self.case.frames.len())
-                .filter(|&i| !self.case.frames[i].outbound)
-                .filter(|&i| {
-                    let t = self.case.frames[i].time_ns;
-                    t + BEFORE_NS > moment && t < moment + AFTER_NS
-                })
-                .collect();
-            for last in (0..around.len()).rev() {
-                for first in (last.saturating_sub(5)..=last).rev() {
-                    let stamp = self.case.frames[around[last]].time_ns;
-                    let release = (moment + 500).max(stamp + 1_000);
-                    let mut with = self.best.clone();
-                    for &i in &around[first..=last] {
-                        with.backlog.insert(i, release);
-                    }
-                    if self.done() {
-                        return Ok(false);
-                    }
-                    if with != self.best && self.attempt(with)? {
-                        return Ok(true);
-                    }
+        let mut moments: Vec<(u64, usize)> = self.waiting_at(at);
+        let ran = self.ending.moments.iter().rev().filter(|&&(m, _)| m <= at + AFTER_NS);
+        moments.extend(ran.take(30));
+        for (moment, call) in moments {
+            for frames in self.runs_of_frames(moment, AFTER_NS) {
+                if self.held_by(call, moment, &frames)? {
+                    return Ok(true);
                 }
+                if self.done() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The calls that wait at a time and hold their socket when they are woken.
+    fn waiting_at(&self, at: u64) -> Vec<(u64, usize)> {
+        (0..self.case.calls.len())
+            .filter(|&i| {
+                let c = &self.case.calls[i];
+                matches!(c.call, CallName::Recv { .. } | CallName::Send { .. })
+                    && c.entry_ns < at
+                    && c.exit_ns.is_none_or(|e| e + 100_000 > at)
+            })
+            .map(|i| (at, i))
+            .collect()
+    }
+
+    /// Up to six inbound frames in a row around a moment, the latest first.
+    fn runs_of_frames(&self, moment: u64, after_ns: u64) -> Vec<Vec<usize>> {
+        const BEFORE_NS: u64 = 150_000;
+        let near = |t: u64| t + BEFORE_NS > moment && t < moment + after_ns;
+        let around: Vec<usize> = (0..self.case.frames.len())
+            .filter(|&i| !self.case.frames[i].outbound && near(self.case.frames[i].time_ns))
+            .collect();
+        let mut runs = Vec::new();
+        for last in (0..around.len()).rev() {
+            for first in (last.saturating_sub(5)..=last).rev() {
+                runs.push(around[first..=last].to_vec());
+            }
+        }
+        runs
+    }
+
+    /// Tries these frames as ones that found their socket held by a call.
+    fn held_by(&mut self, call: usize, moment: u64, frames: &[usize]) -> miette::Result<bool> {
+        let Some(&last) = frames.last() else { return Ok(false) };
+        let stamp = self.case.frames[last].time_ns;
+        for inside in [false, true] {
+            let at_ns = if inside { stamp + 1_000 } else { (moment + 500).max(stamp + 1_000) };
+            let mut with = self.best.clone();
+            for &i in frames {
+                with.backlog.insert(i, Held { call, at_ns, inside });
+            }
+            if inside && !plan::waited(self.case, call) {
+                with.effect.insert(call, at_ns + 1);
+            }
+            if self.done() {
+                return Ok(false);
+            }
+            if with != self.best && self.attempt(with)? {
+                return Ok(true);
             }
         }
         Ok(false)

@@ -59,6 +59,8 @@ impl Host for Recorded {
         false
     }
     fn resume(&mut self, _: TaskId) {}
+    fn lock_sock(&mut self, _: TaskId, _: i32) {}
+    fn release_sock(&mut self, _: TaskId) {}
     fn interrupt(&mut self, _: TaskId) {}
     fn completed(&mut self) -> Vec<(TaskId, SysResult)> {
         Vec::new()

@@ -95,6 +95,7 @@ impl Kernel {
     /// `sock_wfree`).
     fn small_queue_work(&mut self, sk: SockId) {
         match self.socks.tcp_mut(sk) {
+            Some(tp) if tp.sk.sk_lock_owned => tp.deferred.tsq = true,
             Some(tp) => tcp_output::tcp_tsq_handler(tp, &mut self.net),
             None => self.net.wake_up(sk),
         }
@@ -172,11 +173,11 @@ impl Kernel {
         } {
             let Self { socks, net, .. } = self;
             match id {
-                HrtimerId::Pacing(sk) => {
-                    if let Some(tp) = socks.tcp_mut(sk) {
-                        tcp_output::tcp_pace_kick(tp, net);
-                    }
-                }
+                HrtimerId::Pacing(sk) => match socks.tcp_mut(sk) {
+                    Some(tp) if tp.sk.sk_lock_owned => tp.deferred.tsq = true,
+                    Some(tp) => tcp_output::tcp_pace_kick(tp, net),
+                    None => {}
+                },
                 HrtimerId::CompressedAck(sk) => {
                     tcp_timer::tcp_compressed_ack_kick(socks, net, sk);
                 }

@@ -6,7 +6,8 @@ use crate::fs::FileKind;
 use crate::fs::file::FilesId;
 use crate::net::core::sock::SockId;
 use crate::net::ipv4::af_inet;
-use crate::syscalls::{self, Blocked, Call, Outcome, SysResult, TaskId};
+use crate::net::ipv4::tcp::{lock_sock, release_sock};
+use crate::syscalls::{self, Blocked, Call, Fd, Outcome, SysResult, TaskId};
 use crate::time::{HrtimerId, TimerId};
 
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ struct Task {
     blocked: Option<Blocked>,
     /// Woken, but held back until [`Kernel::run_woken`].
     woken: bool,
+    /// The socket that its next call finds held, and lets go.
+    holds: Option<SockId>,
 }
 
 /// The tasks of a machine and the calls that finished since they were last asked for.
@@ -65,7 +68,7 @@ impl Kernel {
     }
 
     fn add_task(&mut self, files: FilesId) -> TaskId {
-        self.tasks.list.push(Some(Task { files, blocked: None, woken: false }));
+        self.tasks.list.push(Some(Task { files, blocked: None, woken: false, holds: None }));
         TaskId(self.tasks.list.len() as u32 - 1)
     }
 
@@ -90,7 +93,9 @@ impl Kernel {
         let files = self.files_of(task).expect("a task that exists");
         assert!(!self.is_blocked(task), "a waiting task makes no calls");
         self.net.log.call(task, &call);
-        let result = match syscalls::start(self, task, files, call) {
+        let outcome = syscalls::start(self, task, files, call);
+        self.release_sock(task);
+        let result = match outcome {
             Outcome::Done(result) => Some(result),
             Outcome::Wait(blocked) => {
                 self.set_blocked(task, Some(blocked));
@@ -174,6 +179,29 @@ impl Kernel {
         }
     }
 
+    /// The next call of `task`, or the one in which it waits, holds the TCP socket of `fd` from
+    /// now on (`lock_sock`): segments for it go to its backlog until that call has run.
+    pub fn lock_sock(&mut self, task: TaskId, fd: Fd) {
+        let file = self.files_of(task).and_then(|files| self.fs.fdget(files, fd).ok());
+        let Some(FileKind::Socket(sock)) = file.and_then(|f| self.fs.file(f)).map(|f| f.kind)
+        else {
+            return;
+        };
+        lock_sock(&mut self.socks, sock.sk);
+        if let Some(Some(entry)) = self.tasks.list.get_mut(task.0 as usize) {
+            entry.holds = Some(sock.sk);
+        }
+    }
+
+    /// Ends what [`Kernel::lock_sock`] began: the backlog is handled. Each call of the task does
+    /// so when it returns or waits.
+    pub fn release_sock(&mut self, task: TaskId) {
+        let entry = self.tasks.list.get_mut(task.0 as usize).and_then(Option::as_mut);
+        if let Some(sk) = entry.and_then(|t| t.holds.take()) {
+            release_sock(&mut self.socks, &mut self.net, sk);
+        }
+    }
+
     /// A task's time-out fired: its call returns.
     pub(super) fn task_timeout(&mut self, task: TaskId) {
         self.resume_task(task, true);
@@ -183,7 +211,9 @@ impl Kernel {
         let Some(files) = self.files_of(task) else { return };
         let Some(blocked) = self.take_blocked(task) else { return };
         let held = blocked.clone();
-        match syscalls::resume(self, files, blocked, timed_out) {
+        let outcome = syscalls::resume(self, files, blocked, timed_out);
+        self.release_sock(task);
+        match outcome {
             Outcome::Done(result) => self.finish(task, &held, result),
             Outcome::Wait(blocked) => self.set_blocked(task, Some(blocked)),
         }

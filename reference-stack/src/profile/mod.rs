@@ -80,6 +80,8 @@ pub struct Profile {
     pub syn_linear_timeouts: u8,
     /// One ACK for a whole socket backlog (6.7 and later).
     pub backlog_ack_defer: bool,
+    /// The backlog's limit takes the receive buffer twice (6.10 and later).
+    pub backlog_twice_rcvbuf: bool,
     /// Share of the RTT, per cent, that a compressed SACK may wait.
     pub comp_sack_rtt_percent: u8,
     /// The timestamp offset's key contains the ports.
@@ -137,6 +139,7 @@ impl Profile {
             delack_below_rto_min: modern,
             syn_linear_timeouts: if modern { 4 } else { 0 },
             backlog_ack_defer: modern,
+            backlog_twice_rcvbuf: modern,
             comp_sack_rtt_percent: if version == Version::V7_2 { 33 } else { 5 },
             ts_offset_by_ports: version > Version::V5_15,
             pingpong_thresh: 1,

@@ -151,6 +151,9 @@ pub(crate) struct SockCommon {
     pub(crate) sk_max_ack_backlog: u32,
     pub(crate) sk_drops: u32,
 
+    /// A call holds the socket (`sk_lock.owned`): segments go to `sk_backlog`.
+    pub(crate) sk_lock_owned: bool,
+    pub(crate) sk_backlog: SkbQueue,
     pub(crate) sk_receive_queue: SkbQueue,
     pub(crate) sk_error_queue: SkbQueue,
 
@@ -451,6 +454,8 @@ impl SockCommon {
             sk_ack_backlog: 0,
             sk_max_ack_backlog: 0,
             sk_drops: 0,
+            sk_lock_owned: false,
+            sk_backlog: SkbQueue::default(),
             sk_receive_queue: SkbQueue::default(),
             sk_error_queue: SkbQueue::default(),
             sk_dst: None,

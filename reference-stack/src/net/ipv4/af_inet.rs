@@ -6,7 +6,10 @@ use super::inet_csk_listen::*;
 use super::inet_hashtables::inet_unhash;
 use super::raw;
 use super::route::RtType;
-use super::tcp::{tcp_close, tcp_disconnect, tcp_ioctl, tcp_recvmsg, tcp_sendmsg, tcp_shutdown};
+use super::tcp::{
+    has_backlog, sk_flush_backlog, tcp_close, tcp_disconnect, tcp_ioctl, tcp_recvmsg, tcp_sendmsg,
+    tcp_shutdown,
+};
 use super::tcp_ipv4::{tcp_v4_connect, tcp_v4_init_sock};
 use super::tcp_minisocks::tcp_settle;
 use super::tcp_sock::*;
@@ -455,10 +458,15 @@ pub(crate) fn inet_sendmsg(
     msg: &mut SendMsg,
 ) -> IoResult<usize> {
     match socks.get(sock.sk) {
-        Some(Sock::Tcp(_)) => {
+        Some(Sock::Tcp(_)) => loop {
             let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            tcp_sendmsg(tp, net, msg)
-        }
+            let sent = tcp_sendmsg(tp, net, msg)?;
+            if sent == Progress::Wait && has_backlog(socks, sock.sk) {
+                sk_flush_backlog(socks, net, sock.sk);
+                continue;
+            }
+            return Ok(sent);
+        },
         _ => {
             inet_autobind(socks, net, sock.sk)?;
             let raw = raw::is_raw(socks, sock.sk);
@@ -480,10 +488,15 @@ pub(crate) fn inet_recvmsg(
     msg: &mut RecvMsg,
 ) -> IoResult<usize> {
     match socks.get(sock.sk) {
-        Some(Sock::Tcp(_)) => {
+        Some(Sock::Tcp(_)) => loop {
             let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            tcp_recvmsg(tp, net, msg)
-        }
+            let read = tcp_recvmsg(tp, net, msg)?;
+            if read == Progress::Wait && has_backlog(socks, sock.sk) {
+                sk_flush_backlog(socks, net, sock.sk);
+                continue;
+            }
+            return Ok(read);
+        },
         _ => {
             let raw = raw::is_raw(socks, sock.sk);
             let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;

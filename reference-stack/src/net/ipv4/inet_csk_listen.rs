@@ -249,6 +249,7 @@ pub(crate) fn inet_csk_destroy_sock(socks: &mut Socks, net: &mut Net, id: SockId
     tcp_write_queue_purge(tp, net);
     purge_charged(tp, net, |tp| &mut tp.out_of_order_queue);
     purge_charged(tp, net, |tp| &mut tp.sk.sk_receive_queue);
+    crate::net::core::sock::skb_queue_purge(net, &mut tp.sk.sk_backlog);
     crate::net::core::sock::skb_queue_purge(net, &mut tp.sk.sk_error_queue);
     sk_mem_reclaim_final(&mut tp.sk, net);
     let dead = tp.sk.dead;

@@ -25,7 +25,7 @@ use crate::net::core::skbuff::{
 };
 use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
 use crate::net::ipv4::mib::{Icmp, Ip, Tcp, TcpExt};
-use crate::net::ipv4::tcp::{tcp_done, tcp_init_sock, tcp_set_state};
+use crate::net::ipv4::tcp::{tcp_add_backlog, tcp_done, tcp_init_sock, tcp_set_state};
 use crate::uapi::{IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IPPROTO_TCP};
 use std::net::Ipv4Addr;
 
@@ -283,6 +283,9 @@ fn rcv_for_sock(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &Fo
         Some(Sock::Tcp(_)) => {
             if let Some(tp) = socks.tcp_mut(id) {
                 tcp_segs_in(tp, &skb);
+                if tp.sk.sk_lock_owned {
+                    return tcp_add_backlog(tp, net, skb);
+                }
             }
             tcp_v4_do_rcv(socks, net, id, skb, None);
             tcp_settle(socks, net, id);
@@ -717,11 +720,17 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
         net.mib.inc(TcpExt::OutOfWindowIcmps);
         return;
     }
+    let owned = tp.sk.sk_lock_owned;
+    if owned && !(ty == ICMP_DEST_UNREACH && code == ICMP_FRAG_NEEDED) {
+        net.mib.inc(TcpExt::LockDroppedIcmps);
+    }
     let err = match (ty, icmp_err_convert(code)) {
         (ICMP_PARAMETERPROB, _) => Errno::EPROTO,
         (ICMP_TIME_EXCEEDED, _) => Errno::EHOSTUNREACH,
         (ICMP_DEST_UNREACH, Some(_)) if code == ICMP_FRAG_NEEDED => {
-            if tp.sk.sk_state != TcpState::Listen {
+            if owned {
+                tp.deferred.mtu_reduced = Some(info);
+            } else if tp.sk.sk_state != TcpState::Listen {
                 tcp_mstamp_refresh(tp, net);
                 tcp_v4_mtu_reduced(tp, net, info);
             }
@@ -735,7 +744,9 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
         }
         _ => return,
     };
-    if matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) {
+    if owned {
+        tp.sk.sk_err_soft = Some(err);
+    } else if matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) {
         tp.sk.sk_err = Some(err);
         net.wake_up(tp.sk.id);
         tcp_done(tp, net);

@@ -300,6 +300,8 @@ fn inet_csk_clone(tp: &mut TcpSock, req: &RequestSock, id: SockId) {
     sk.sk_rmem_alloc = 0;
     sk.sk_wmem_queued = 0;
     sk.sk_forward_alloc = 0;
+    sk.sk_lock_owned = false;
+    sk.sk_backlog = SkbQueue::default();
     sk.sk_backlog_len = 0;
     sk.sk_ack_backlog = 0;
     sk.sk_drops = 0;

@@ -398,6 +398,8 @@ pub(crate) struct TcpSock {
     pub(crate) time_wait: Option<(crate::net::core::sock::TcpState, Jiffies)>,
     /// `tcp_tsq` flags: throttled by the small-queue limit.
     pub(crate) tsq_throttled: bool,
+    /// Work left to the call that holds the socket.
+    pub(crate) deferred: super::tcp::Deferred,
     /// Pacing: earliest time (ns, monotonic) of the next departure.
     pub(crate) tcp_wstamp_ns: u64,
     /// When the connection's own clock was last read (`tcp_clock_cache`), ns.

@@ -202,6 +202,11 @@ pub(crate) fn tcp_delack_timer_handler(tp: &mut TcpSock, net: &mut Net) {
 #[traced]
 pub(crate) fn tcp_delack_timer(socks: &mut Socks, net: &mut Net, id: SockId) {
     if let Some(tp) = socks.tcp_mut(id) {
+        if tp.sk.sk_lock_owned {
+            net.mib.inc(TcpExt::DelayedACKLocked);
+            tp.deferred.delack_timer = true;
+            return;
+        }
         tcp_delack_timer_handler(tp, net);
     }
     tcp_settle(socks, net, id);
@@ -362,6 +367,10 @@ pub(crate) fn tcp_write_timer_handler(tp: &mut TcpSock, net: &mut Net, orphans: 
 pub(crate) fn tcp_write_timer(socks: &mut Socks, net: &mut Net, id: SockId) {
     let orphans = socks.orphans;
     if let Some(tp) = socks.tcp_mut(id) {
+        if tp.sk.sk_lock_owned {
+            tp.deferred.write_timer = true;
+            return;
+        }
         tcp_write_timer_handler(tp, net, orphans);
     }
     tcp_settle(socks, net, id);
@@ -409,6 +418,11 @@ pub(crate) fn tcp_set_keepalive(tp: &mut TcpSock, net: &mut Net, on: bool) {
 #[traced]
 pub(crate) fn tcp_keepalive_timer(socks: &mut Socks, net: &mut Net, id: SockId) {
     if let Some(tp) = socks.tcp_mut(id) {
+        if tp.sk.sk_lock_owned {
+            // Try again later.
+            let soon = Jiffies::from(net.time.hz()) / 20;
+            return inet_csk_reset_keepalive_timer(tp, net, soon);
+        }
         keepalive(tp, net);
     }
     tcp_settle(socks, net, id);
@@ -467,6 +481,10 @@ fn keepalive_expired(tp: &TcpSock, net: &Net, elapsed: Jiffies) -> bool {
 #[traced]
 pub(crate) fn tcp_compressed_ack_kick(socks: &mut Socks, net: &mut Net, id: SockId) {
     let Some(tp) = socks.tcp_mut(id) else { return };
+    if tp.sk.sk_lock_owned {
+        tp.deferred.delack_timer = true;
+        return;
+    }
     if tp.compressed_ack != 0 {
         // This ACK is not one of those that were held back.
         tp.compressed_ack -= 1;

@@ -80,6 +80,8 @@ pub(crate) fn tcp_close(socks: &mut Socks, net: &mut Net, id: SockId) {
     } else {
         finish_streams(tp, net);
     }
+    // What came meanwhile meets the closing state, before the socket is an orphan.
+    __release_sock(socks, net, id);
     adjudge_to_death(socks, net, id);
 }
 

@@ -4,15 +4,18 @@
 //! | --- | --- |
 //! | this one | a new socket, its states, poll, ioctl |
 //! | `sendmsg`, `recvmsg` | data out and in |
+//! | `backlog` | the lock of a call, and the segments that wait for it |
 //! | `close` | shutdown, close, disconnect |
 //! | `sockopt`, `info` | options, `struct tcp_info` |
 
+mod backlog;
 mod close;
 mod info;
 mod recvmsg;
 mod sendmsg;
 mod sockopt;
 
+pub(crate) use backlog::*;
 pub(crate) use close::*;
 pub use info::TcpInfo;
 pub(crate) use info::tcp_get_info;
@@ -166,6 +169,7 @@ pub(crate) fn tcp_init_sock(net: &mut Net, id: SockId) -> TcpSock {
         timeout_rehash: 0,
         total_rto: 0,
         tsq_throttled: false,
+        deferred: Deferred::default(),
         tcp_wstamp_ns: 0,
         tcp_clock_cache: 0,
         time_wait: None,

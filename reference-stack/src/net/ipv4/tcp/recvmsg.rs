@@ -117,7 +117,8 @@ fn nothing_queued(
     copied: usize,
     target: usize,
 ) -> Result<Option<Progress<usize>>, Errno> {
-    if copied >= target {
+    // What waits in the backlog may be more of the same: the caller handles it and comes again.
+    if copied >= target && tp.sk.sk_backlog.is_empty() {
         return Ok(None);
     }
     let shut = tp.sk.sk_shutdown & RCV_SHUTDOWN != 0;

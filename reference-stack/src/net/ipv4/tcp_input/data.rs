@@ -64,7 +64,7 @@ fn tailroom(net: &Net, skb: &Skb) -> usize {
 ///
 /// The head of `from` becomes one more fragment and its `struct sk_buff` is given back; a few
 /// bytes that fit behind linear data are copied there and cost nothing.
-fn skb_try_coalesce(net: &Net, to: &mut Skb, from: &mut Skb) -> Option<u32> {
+pub(crate) fn skb_try_coalesce(net: &Net, to: &mut Skb, from: &mut Skb) -> Option<u32> {
     let len = from.len();
     if len == 0 {
         return Some(0);
@@ -388,6 +388,11 @@ pub(crate) fn __tcp_ack_snd_check(tp: &mut TcpSock, net: &mut Net, ofo_possible:
         && ((tp.rcv_nxt.since(tp.copied_seq) as i32) < tp.sk.sk_rcvlowat
             || __tcp_select_window(tp, net) >= tp.rcv_wnd);
     if enough || tcp_in_quickack_mode(tp, net) || tp.icsk.icsk_ack.pending & ICSK_ACK_NOW != 0 {
+        // Newer kernels send one ACK for a whole backlog, when it is handled.
+        if tp.sk.sk_lock_owned && net.sysctl.tcp_backlog_ack_defer != 0 {
+            tp.deferred.ack = true;
+            return;
+        }
         return tcp_send_ack(tp, net);
     }
     if !ofo_possible || tp.out_of_order_queue.is_empty() {
