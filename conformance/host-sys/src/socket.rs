@@ -115,6 +115,37 @@ pub fn dup(fd: i32) -> Result<i32> {
     check(unsafe { libc::dup(fd) })
 }
 
+/// dup2(2) without flags, dup3(2) with.
+///
+/// # Errors
+/// As the manual page says.
+pub fn dup3(old: i32, new: i32, flags: Option<i32>) -> Result<i32> {
+    // SAFETY: takes numbers only; that `new` is closed by it is what a script asks for.
+    check(match flags {
+        None => unsafe { libc::dup2(old, new) },
+        // SAFETY: likewise.
+        Some(flags) => unsafe { libc::dup3(old, new, flags) },
+    })
+}
+
+/// read(2) of `len` bytes to the null pointer.
+///
+/// # Errors
+/// As the manual page says.
+pub fn read_null(fd: i32, len: usize) -> Result<usize> {
+    // SAFETY: nothing is mapped at address 0 of this process; the kernel checks the pointer itself.
+    count(unsafe { libc::read(fd, std::ptr::null_mut(), len) })
+}
+
+/// recvfrom(2) of `len` bytes to the null pointer.
+///
+/// # Errors
+/// As the manual page says.
+pub fn recv_null(fd: i32, len: usize, flags: i32) -> Result<usize> {
+    // SAFETY: as in `read_null`.
+    count(unsafe { libc::recv(fd, std::ptr::null_mut(), len, flags) })
+}
+
 /// read(2) into `buf`.
 ///
 /// # Errors
@@ -170,44 +201,76 @@ fn words(len: usize) -> Vec<u64> {
 
 fn header(
     addr: (*mut u8, usize),
-    iov: &mut libc::iovec,
+    iov: &mut [libc::iovec],
     control: (*mut u8, usize),
 ) -> libc::msghdr {
     // SAFETY: all zeros is a valid `msghdr`: null pointers with lengths of zero.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = addr.0.cast();
     header.msg_namelen = socklen(addr.1);
-    header.msg_iov = &raw mut *iov;
-    header.msg_iovlen = 1;
+    header.msg_iov = iov.as_mut_ptr();
+    header.msg_iovlen = iov.len() as _;
     header.msg_control = control.0.cast();
     header.msg_controllen = control.1 as _;
     header
 }
 
-/// sendmsg(2) of one buffer, with control messages as the kernel reads them.
+/// `data` as the buffers of these lengths, one after another; all of it as one without any.
+fn pieces(data: &[u8], lens: &[usize]) -> Vec<libc::iovec> {
+    let piece = |part: &[u8]| libc::iovec {
+        iov_base: part.as_ptr().cast_mut().cast(),
+        iov_len: part.len(),
+    };
+    if lens.is_empty() {
+        return vec![piece(data)];
+    }
+    let mut rest = data;
+    let mut cut = |len: &usize| {
+        let (part, after) = rest.split_at(rest.len().min(*len));
+        rest = after;
+        piece(part)
+    };
+    lens.iter().map(&mut cut).collect()
+}
+
+/// writev(2) of the buffers of these lengths in `data`.
+///
+/// # Errors
+/// As the manual page says.
+pub fn writev(fd: i32, data: &[u8], lens: &[usize]) -> Result<usize> {
+    let list = pieces(data, lens);
+    // SAFETY: the kernel reads the buffers, all of which are parts of `data`.
+    count(unsafe {
+        libc::writev(fd, list.as_ptr(), libc::c_int::try_from(list.len()).unwrap_or(0))
+    })
+}
+
+/// sendmsg(2) of the buffers of these lengths in `data`, with control messages.
 ///
 /// # Errors
 /// As the manual page says.
 pub fn sendmsg(
     fd: i32,
     data: &[u8],
+    lens: &[usize],
     flags: i32,
     addr: Option<&[u8]>,
-    control: &[u8],
+    control: &[Control],
 ) -> Result<usize> {
-    let mut iov = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let mut list = pieces(data, lens);
     let (to, len) = addr.map_or((std::ptr::null_mut(), 0), |a| (a.as_ptr().cast_mut(), a.len()));
-    let mut aligned = words(control.len());
-    for (word, bytes) in aligned.iter_mut().zip(control.chunks(8)) {
+    let bytes = control_bytes(control);
+    let mut aligned = words(bytes.len());
+    for (word, bytes) in aligned.iter_mut().zip(bytes.chunks(8)) {
         let mut full = [0; 8];
         full[..bytes.len()].copy_from_slice(bytes);
         *word = u64::from_ne_bytes(full);
     }
-    let control = match control.len() {
+    let control = match bytes.len() {
         0 => (std::ptr::null_mut(), 0),
         len => (aligned.as_mut_ptr().cast(), len),
     };
-    let header = header((to, len), &mut iov, control);
+    let header = header((to, len), &mut list, control);
     // SAFETY: the header's pointers come with their lengths and live until the call returns; sendmsg only reads them.
     count(unsafe { libc::sendmsg(fd, &raw const header, flags) })
 }
@@ -230,7 +293,7 @@ pub struct Received {
 /// # Errors
 /// As the manual page says.
 pub fn recvmsg(fd: i32, buf: &mut [u8], control: usize, flags: i32) -> Result<Received> {
-    let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    let mut iov = [libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() }];
     let mut addr = [0_u8; ADDR_MAX];
     let mut room = words(control);
     let mut header =
@@ -254,6 +317,20 @@ pub struct Control {
     pub ty: i32,
     /// What it carries.
     pub data: Vec<u8>,
+}
+
+/// Control messages as the kernel reads them.
+fn control_bytes(messages: &[Control]) -> Vec<u8> {
+    let word = size_of::<usize>();
+    let mut out = Vec::new();
+    for Control { level, ty, data } in messages {
+        out.extend((word + 8 + data.len()).to_ne_bytes());
+        out.extend(level.to_ne_bytes());
+        out.extend(ty.to_ne_bytes());
+        out.extend(data);
+        out.resize(out.len().next_multiple_of(word), 0);
+    }
+    out
 }
 
 /// Takes control messages apart. Each is `len: usize`, `level: i32`, `type: i32`, data, and padding to words.
@@ -363,6 +440,13 @@ pub struct PollFd {
     pub revents: i16,
 }
 
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
 /// ppoll(2); `timeout` `None`: for ever.
 ///
 /// # Errors
@@ -370,10 +454,7 @@ pub struct PollFd {
 pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<i32> {
     let mut list: Vec<libc::pollfd> =
         fds.iter().map(|f| libc::pollfd { fd: f.fd, events: f.events, revents: 0 }).collect();
-    let time = timeout.map(|t| libc::timespec {
-        tv_sec: libc::time_t::try_from(t.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: t.subsec_nanos().into(),
-    });
+    let time = timeout.map(timespec);
     let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the list has as many entries as said; the time is null or lives until the call returns.
     let value = check(unsafe {
@@ -417,13 +498,25 @@ pub fn epoll_wait(epfd: i32, max: usize, timeout_ms: i32) -> Result<Vec<(u32, u6
     Ok(list.iter().map(|e| (e.events, e.u64)).collect())
 }
 
-/// eventfd(2), non-blocking.
+/// epoll_ctl(2) with a null event.
 ///
 /// # Errors
 /// As the manual page says.
-pub fn eventfd() -> Result<i32> {
+pub fn epoll_ctl_null(epfd: i32, op: i32, fd: i32) -> Result<()> {
+    // SAFETY: a null event is allowed; the kernel says EFAULT where it wants one.
+    check(unsafe { libc::epoll_ctl(epfd, op, fd, std::ptr::null_mut()) }).map(|_| ())
+}
+
+/// `EFD_NONBLOCK | EFD_CLOEXEC`
+pub const EVENT_FLAGS: i32 = libc::EFD_NONBLOCK | libc::EFD_CLOEXEC;
+
+/// eventfd(2)
+///
+/// # Errors
+/// As the manual page says.
+pub fn eventfd(initval: u32, flags: i32) -> Result<i32> {
     // SAFETY: takes numbers only.
-    check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })
+    check(unsafe { libc::eventfd(initval, flags) })
 }
 
 /// pipe2(2): the read end and the write end.
@@ -437,30 +530,89 @@ pub fn pipe2(flags: i32) -> Result<(i32, i32)> {
     Ok((ends[0], ends[1]))
 }
 
-/// splice(2) without offsets.
-///
-/// # Errors
-/// As the manual page says.
-pub fn splice(from: i32, to: i32, len: usize, flags: u32) -> Result<usize> {
-    // SAFETY: null offsets are allowed.
-    count(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), len, flags) })
+/// An offset as the kernel takes it: null, or a place where it stores the new one.
+fn place(offset: &mut Option<i64>) -> *mut i64 {
+    offset.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut)
 }
 
-/// sendfile(2) from `offset`, or from where the file stands; and the offset after it.
+/// splice(2); offsets are `None` where the pointer is null.
 ///
 /// # Errors
 /// As the manual page says.
-pub fn sendfile(
-    to: i32,
-    from: i32,
-    offset: Option<i64>,
+pub fn splice(
+    from: (i32, Option<i64>),
+    to: (i32, Option<i64>),
     len: usize,
-) -> Result<(usize, Option<i64>)> {
-    let mut at = offset.unwrap_or(0);
-    let pointer = if offset.is_some() { &raw mut at } else { std::ptr::null_mut() };
+    flags: u32,
+) -> Result<usize> {
+    let ((from, mut off_from), (to, mut off_to)) = (from, to);
+    // SAFETY: the offsets are null or live until the call returns.
+    count(unsafe { libc::splice(from, place(&mut off_from), to, place(&mut off_to), len, flags) })
+}
+
+/// tee(2)
+///
+/// # Errors
+/// As the manual page says.
+pub fn tee(from: i32, to: i32, len: usize, flags: u32) -> Result<usize> {
+    // SAFETY: takes numbers only.
+    count(unsafe { libc::tee(from, to, len, flags) })
+}
+
+/// sendfile(2); the offset is `None` where the pointer is null.
+///
+/// # Errors
+/// As the manual page says.
+pub fn sendfile(to: i32, from: i32, mut offset: Option<i64>, len: usize) -> Result<usize> {
     // SAFETY: the offset is null or lives until the call returns.
-    let sent = count(unsafe { libc::sendfile(to, from, pointer, len) })?;
-    Ok((sent, offset.map(|_| at)))
+    count(unsafe { libc::sendfile(to, from, place(&mut offset), len) })
+}
+
+/// The bits of select(2) for these descriptors.
+fn set_of(fds: &[i32]) -> Result<libc::fd_set> {
+    // SAFETY: all zeros is an empty set.
+    let mut set: libc::fd_set = unsafe { std::mem::zeroed() };
+    for &fd in fds {
+        let room = usize::try_from(fd).is_ok_and(|fd| fd < libc::FD_SETSIZE);
+        if !room {
+            return Err(Errno(libc::EINVAL));
+        }
+        // SAFETY: the descriptor's bit is inside the set, as was just checked.
+        unsafe { libc::FD_SET(fd, &raw mut set) };
+    }
+    Ok(set)
+}
+
+/// select(2) over lists of descriptors: how many are ready, and which of each list.
+///
+/// # Errors
+/// EINVAL for a descriptor that no set can hold; else as the manual page says.
+pub fn select(
+    nfds: i32,
+    lists: [&[i32]; 3],
+    timeout: Option<Duration>,
+) -> Result<(i32, [Vec<i32>; 3])> {
+    let mut sets = [set_of(lists[0])?, set_of(lists[1])?, set_of(lists[2])?];
+    let time = timeout.map(timespec);
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let [read, write, except] = &mut sets;
+    // SAFETY: three sets of their full size, and a time that is null or lives until the call returns. The kernel takes
+    // no more descriptors than a set holds.
+    let ready = check(unsafe {
+        libc::pselect(
+            nfds.min(i32::try_from(libc::FD_SETSIZE).unwrap_or(i32::MAX)),
+            read,
+            write,
+            except,
+            time,
+            std::ptr::null(),
+        )
+    })?;
+    let left = |list: &[i32], set: &libc::fd_set| -> Vec<i32> {
+        // SAFETY: `set_of` has checked that each is inside the set.
+        list.iter().copied().filter(|&fd| unsafe { libc::FD_ISSET(fd, set) }).collect()
+    };
+    Ok((ready, [left(lists[0], read), left(lists[1], write), left(lists[2], except)]))
 }
 
 /// open(2)

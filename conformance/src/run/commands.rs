@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use shell::{Join, Simple};
 
-use crate::target::{Admin, Refusal, Target};
+use crate::target::{Admin, Ran, Refusal, Target};
 
 /// Why a command could not be carried out; a command that fails as it would in a shell has a status instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) enum CommandError {
 impl From<Refusal> for CommandError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unsupported(what) => CommandError::Unsupported(what),
+            Refusal::Unsupported(what) | Refusal::Absent(what) => CommandError::Unsupported(what),
             Refusal::Invalid(what) => CommandError::Invalid(what),
         }
     }
@@ -56,6 +56,13 @@ impl Shell {
 
     /// Runs the text between back quotes; the result is its exit status.
     pub(crate) fn run(&mut self, target: &mut dyn Target, text: &str) -> Result<i32, CommandError> {
+        if let Some(ran) = target.run_command(&self.folder, text) {
+            let Ran { status, output } = ran?;
+            if status != 0 {
+                self.notes.extend(output.lines().map(str::to_owned));
+            }
+            return Ok(status);
+        }
         self.text(target, text, 0)
     }
 

@@ -192,9 +192,11 @@ pub fn run_on<T: Target>(
     let mut target = match boot(&config.addresses) {
         Ok(target) => target,
         Err(Refusal::Unsupported(what)) => return Ok(case.with_status(Status::Unsupported, what)),
+        Err(Refusal::Absent(what)) => return Ok(case.with_status(Status::Skip, what)),
         Err(Refusal::Invalid(what)) => return Err(RunError::Setting(what)),
     };
     case.target = target.name().to_string();
+    case.nic = target.nic();
     let mut run = Run::new(source, &config, &mut target, commands::Shell::new(folder));
     let result = run.script(&tree);
     case.virtual_us = u64::try_from(run.elapsed() / 1000).unwrap_or(0);

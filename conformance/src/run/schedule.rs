@@ -122,6 +122,7 @@ impl<'a> Run<'a> {
         if let Some(init) = &script.init {
             self.command(&init.text, init.span, "the init command")?;
         }
+        self.target.start_clock();
         self.target.sent();
         self.start = self.target.now();
         let mut result = script.events.iter().try_for_each(|event| self.event(event));
@@ -457,7 +458,7 @@ impl<'a> Run<'a> {
 
     fn refused(&self, span: Span, refusal: Refusal) -> Stop {
         match refusal {
-            Refusal::Unsupported(what) => {
+            Refusal::Unsupported(what) | Refusal::Absent(what) => {
                 Stop::Unsupported(format!("{}: {what}", self.source.place(span)))
             }
             Refusal::Invalid(what) => Stop::Broken(ScriptError::new(self.source, span, what, "")),

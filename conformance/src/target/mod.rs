@@ -4,6 +4,7 @@
 //! addresses and takes the frame apart again below this trait.
 
 mod ethernet;
+pub mod linux;
 pub mod reference;
 
 use std::io;
@@ -53,6 +54,18 @@ pub enum Refusal {
     /// The request names something that does not exist or does not take the value: the case cannot be run.
     #[error("{0}")]
     Invalid(String),
+    /// The machine lacks what the target needs, rights for instance: the case is skipped.
+    #[error("{0}")]
+    Absent(String),
+}
+
+/// What a command came to that the target's own shell ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Exit status; -1 for a command that a signal ended.
+    pub status: i32,
+    /// What it wrote.
+    pub output: String,
 }
 
 /// The addresses of a run and how they are set up.
@@ -171,6 +184,18 @@ pub trait Target {
     /// # Errors
     /// What the target does not have, or what the request gets wrong.
     fn administrate(&mut self, what: &Admin) -> Result<(), Refusal>;
+
+    /// Waits for a moment from which a script's clock runs well: on a real kernel, some way into a tick.
+    fn start_clock(&mut self) {}
+
+    /// Runs a command of a script in `folder` by the target's own shell. `None`: it has none, and the harness's
+    /// interpreter acts on the target by the methods above.
+    ///
+    /// # Errors
+    /// The shell cannot be run; a command that fails has a status.
+    fn run_command(&mut self, _folder: &Path, _text: &str) -> Option<Result<Ran, Refusal>> {
+        None
+    }
 
     /// Hash of everything that happened, in hexadecimal, for targets that keep a log.
     fn event_log(&self) -> Option<String>;

@@ -2,17 +2,22 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use host_sys::Received;
-use reference_stack::syscalls::{Errno, PollFd, SockAddr, SysResult};
-use reference_stack::{Call, Ret};
+use host_sys::{Control, Received};
+use reference_stack::syscalls::{Cmsg, EpollEvent, FdSets, PollFd, SockAddr, SysResult};
+use reference_stack::{Call, Errno, Ret};
 
 const AF_INET: u16 = 2;
 /// Size of `struct sockaddr_in`.
 const SOCKADDR_IN: usize = 16;
 const MSG_ZEROCOPY: i32 = 0x400_0000;
-/// `RWF`-like calls may not allocate without bound: the longest buffer that a script can ask for.
+/// The longest buffer that a script can ask for.
 const MAX_BUFFER: usize = 1 << 26;
+/// Likewise for control messages.
+const MAX_CONTROL: usize = 1 << 16;
+const EINVAL: host_sys::Errno = host_sys::Errno(22);
+const ENOSYS: host_sys::Errno = host_sys::Errno(38);
 
 /// Makes calls, and keeps what they must leave behind.
 #[derive(Default)]
@@ -48,15 +53,22 @@ impl Caller {
                 let addr = addr.map(to_bytes);
                 number(host_sys::sendto(*fd, data, *flags, addr.as_deref())?)
             }
-            Call::Sendmsg { fd, data, flags, addr } => {
+            Call::Writev { fd, data, iov } => number(host_sys::writev(*fd, data, iov)?),
+            Call::Sendmsg { fd, data, iov, control, flags, addr } => {
                 self.lend(data, *flags);
                 let addr = addr.map(to_bytes);
-                number(host_sys::sendmsg(*fd, data, *flags, addr.as_deref(), &[])?)
+                let control: Vec<Control> = control.iter().map(to_control).collect();
+                let sent = host_sys::sendmsg(*fd, data, iov, *flags, addr.as_deref(), &control)?;
+                number(sent)
             }
-            Call::Recvfrom { fd, len, flags } | Call::Recvmsg { fd, len, flags } => {
+            Call::Recvfrom { fd, len, flags } => receive(*fd, *len, 0, *flags),
+            Call::Recvmsg { fd, len, controllen, flags } => {
+                receive(*fd, *len, (*controllen).min(MAX_CONTROL), *flags)
+            }
+            Call::Readv { fd, len } => {
                 let mut buf = buffer(*len);
-                let got = host_sys::recvmsg(*fd, &mut buf, 0, *flags)?;
-                Ok(data(buf, got))
+                let len = host_sys::read(*fd, &mut buf)?;
+                Ok(data(buf, Received { len, ..Received::default() }))
             }
             Call::Close { fd } => done(host_sys::close(*fd)?),
             Call::Shutdown { fd, how } => done(host_sys::shutdown(*fd, *how)?),
@@ -76,6 +88,29 @@ impl Caller {
                 Ok(Ret::Int(i32::from_ne_bytes(stored).into()))
             }
             Call::Dup { fd: old } => fd(host_sys::dup(*old)?),
+            Call::Dup3 { old, new, flags } => fd(host_sys::dup3(*old, *new, *flags)?),
+            Call::Open { path, flags, mode } => fd(host_sys::open(path, *flags, *mode)?),
+            Call::Pipe2 { flags } => {
+                let (read, write) = host_sys::pipe2(*flags)?;
+                Ok(Ret::Pipe([read, write]))
+            }
+            Call::Eventfd2 { initval, flags } => fd(host_sys::eventfd(*initval, *flags)?),
+            Call::Splice { fd_in, off_in, fd_out, off_out, len, flags } => {
+                let (from, to) = ((*fd_in, *off_in), (*fd_out, *off_out));
+                number(host_sys::splice(from, to, *len, *flags)?)
+            }
+            Call::Tee { fd_in, fd_out, len, flags } => {
+                number(host_sys::tee(*fd_in, *fd_out, *len, *flags)?)
+            }
+            Call::Sendfile { out_fd, in_fd, offset, count } => {
+                number(host_sys::sendfile(*out_fd, *in_fd, *offset, *count)?)
+            }
+            Call::EpollCreate { .. }
+            | Call::EpollCreate1 { .. }
+            | Call::EpollCtl { .. }
+            | Call::EpollWait { .. } => epoll(call),
+            Call::Select { sets, timeout } => select(sets, *timeout),
+            Call::Fault(inner) => fault(inner),
         }
     }
 
@@ -105,7 +140,66 @@ fn buffer(len: usize) -> Vec<u8> {
 
 fn data(mut buf: Vec<u8>, got: Received) -> Ret {
     buf.truncate(got.len);
-    Ret::Data { data: buf, len: got.len, addr: from_bytes(&got.addr), msg_flags: got.flags }
+    let control = host_sys::control_messages(&got.control).into_iter().map(from_control).collect();
+    let Received { len, addr, flags, .. } = got;
+    Ret::Data { data: buf, len, addr: from_bytes(&addr), msg_flags: flags, control }
+}
+
+fn receive(fd: i32, len: usize, control: usize, flags: i32) -> host_sys::Result<Ret> {
+    let mut buf = buffer(len);
+    let got = host_sys::recvmsg(fd, &mut buf, control, flags)?;
+    Ok(data(buf, got))
+}
+
+fn to_control(Cmsg { level, ty, data }: &Cmsg) -> Control {
+    Control { level: *level, ty: *ty, data: data.clone() }
+}
+
+fn from_control(Control { level, ty, data }: Control) -> Cmsg {
+    Cmsg { level, ty, data }
+}
+
+fn epoll(call: &Call) -> host_sys::Result<Ret> {
+    match call {
+        // The size has to be positive and means nothing else.
+        Call::EpollCreate { size } if *size <= 0 => Err(EINVAL),
+        Call::EpollCreate { .. } => fd(host_sys::epoll_create1(0)?),
+        Call::EpollCreate1 { flags } => fd(host_sys::epoll_create1(*flags)?),
+        Call::EpollCtl { epfd, op, fd, event: None } => {
+            done(host_sys::epoll_ctl_null(*epfd, *op, *fd)?)
+        }
+        Call::EpollCtl { epfd, op, fd, event: Some(EpollEvent { events, data }) } => {
+            done(host_sys::epoll_ctl(*epfd, *op, *fd, *events, *data)?)
+        }
+        Call::EpollWait { epfd, maxevents, timeout_ms } => {
+            let max = usize::try_from(*maxevents).map_err(|_| EINVAL)?;
+            let got = host_sys::epoll_wait(*epfd, max, *timeout_ms)?;
+            let events = got.into_iter().map(|(events, data)| EpollEvent { events, data });
+            Ok(Ret::Epoll(events.collect()))
+        }
+        _ => Err(ENOSYS),
+    }
+}
+
+fn select(sets: &FdSets, timeout: Option<u64>) -> host_sys::Result<Ret> {
+    let FdSets { nfds, read, write, except } = sets;
+    let timeout = timeout.map(Duration::from_nanos);
+    let (ready, [read, write, except]) = host_sys::select(*nfds, [read, write, except], timeout)?;
+    Ok(Ret::Select { ready, sets: FdSets { nfds: *nfds, read, write, except } })
+}
+
+/// A call whose buffer is the null pointer.
+fn fault(call: &Call) -> host_sys::Result<Ret> {
+    match call {
+        Call::Write { fd, data } => number(host_sys::write_null(*fd, data.len())?),
+        Call::Sendto { fd, data, flags, addr } => {
+            let addr = addr.map(to_bytes);
+            number(host_sys::sendto_null(*fd, data.len(), *flags, addr.as_deref())?)
+        }
+        Call::Read { fd, len } => number(host_sys::read_null(*fd, *len)?),
+        Call::Recvfrom { fd, len, flags } => number(host_sys::recv_null(*fd, *len, *flags)?),
+        _ => Err(ENOSYS),
+    }
 }
 
 fn address(bytes: &[u8]) -> host_sys::Result<Ret> {
@@ -115,7 +209,7 @@ fn address(bytes: &[u8]) -> host_sys::Result<Ret> {
 fn poll(fds: &[PollFd], timeout_ms: i32) -> host_sys::Result<Ret> {
     let entry = |f: &PollFd| host_sys::PollFd { fd: f.fd, events: f.events, revents: 0 };
     let mut list: Vec<host_sys::PollFd> = fds.iter().map(entry).collect();
-    let timeout = u64::try_from(timeout_ms).ok().map(std::time::Duration::from_millis);
+    let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
     let ready = host_sys::poll(&mut list, timeout)?;
     let back = |f: &host_sys::PollFd| PollFd { fd: f.fd, events: f.events, revents: f.revents };
     Ok(Ret::Poll { ready, fds: list.iter().map(back).collect() })

@@ -55,8 +55,8 @@ impl Tun {
     /// Makes the device in the calling thread's namespace.
     pub(super) fn open() -> Result<Tun, Refusal> {
         let missing = absent("/dev/net/tun cannot be opened");
-        let device = host_sys::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC, 0)
-            .map_err(missing)?;
+        let device =
+            host_sys::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC, 0).map_err(missing)?;
         // From here on the descriptors are closed with the value.
         let mut tun = Tun { device, sniffer: -1, buffer: vec![0; ROOM] };
         let mut request = [0; IFREQ];

@@ -25,7 +25,7 @@ struct Inner {
 
 impl Results {
     pub(super) fn new() -> host_sys::Result<Results> {
-        let event = host_sys::eventfd()?;
+        let event = host_sys::eventfd(0, host_sys::EVENT_FLAGS)?;
         Ok(Results(Arc::new(Inner { queue: Mutex::default(), event })))
     }
 
