@@ -151,6 +151,10 @@ pub(crate) fn quoted(
 pub(crate) fn encode_options(options: &[TcpOption]) -> Vec<u8> {
     let mut out = Vec::with_capacity(40);
     for option in options {
+        if let TcpOption::Raw(bytes) = option {
+            out.extend(bytes);
+            continue;
+        }
         let (kind, data) = encode_option(option);
         out.push(kind);
         if kind > 1 {
@@ -182,6 +186,14 @@ pub(crate) fn encode_option(option: &TcpOption) -> (u8, Vec<u8>) {
             let data = fields.iter().flat_map(|f| f.to_be_bytes()[1..].to_vec()).collect();
             (if *e0b_first { 172 } else { 174 }, data)
         }
+        TcpOption::Other { kind, data } => (*kind, data.clone()),
+        TcpOption::Raw(bytes) => {
+            (bytes.first().copied().unwrap_or(0), bytes.get(2..).unwrap_or(&[]).to_vec())
+        }
+        // The run refuses a packet with one of these (`Packet::beyond_plain`).
+        TcpOption::Md5Computed { .. } => (19, vec![0; 16]),
+        TcpOption::SackAny => (5, Vec::new()),
+        TcpOption::TimestampLoose { .. } => (8, vec![0; 8]),
     }
 }
 

@@ -207,6 +207,9 @@ impl<'a> Run<'a> {
         }
         match &event.action {
             Action::Packet(packet) => {
+                if let Some(what) = packet.beyond_plain() {
+                    return Err(self.unsupported(packet.span, what));
+                }
                 self.packet_number += 1;
                 if packet.direction == Direction::Outbound {
                     let result = self.outbound(event, packet, window);
@@ -228,6 +231,8 @@ impl<'a> Run<'a> {
                 self.wait_until(event, window)?;
                 self.code(block)?;
             }
+            Action::Link(link) => return Err(self.unsupported(link.span, "a link event")),
+            Action::Fault(fault) => return Err(self.unsupported(fault.span, "a device fault")),
         }
         self.poll_target()?;
         self.last = Some((window.from, inbound));
@@ -244,6 +249,10 @@ impl<'a> Run<'a> {
             }
             other => other,
         }
+    }
+
+    fn unsupported(&self, span: Span, what: &str) -> Stop {
+        Stop::Unsupported(format!("{}: {what} is not supported", self.source.place(span)))
     }
 
     /// Lets time pass until an event is due; late ones fail.

@@ -4,6 +4,13 @@ use std::net::IpAddr;
 
 use super::span::Span;
 
+mod extra;
+
+pub use extra::{
+    Bytes, FaultEvent, Gre, HeaderField, LinkEvent, LinkMessage, LinkProtocol, LinkValue, Loose,
+    MplsEntry, Number, Outer, Owner, OwnerName, PatternByte, ValueRef,
+};
+
 /// A whole script.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
@@ -76,6 +83,10 @@ pub enum Action {
     Command(Command),
     /// A block of assertions.
     Code(Code),
+    /// `link up` or `link down`: the carrier.
+    Link(LinkEvent),
+    /// `fault NAME`: something goes wrong in the device.
+    Fault(FaultEvent),
 }
 
 /// A `%{ }%` block.
@@ -103,10 +114,18 @@ pub enum Direction {
 pub struct Packet {
     /// Which way.
     pub direction: Direction,
+    /// `@NAME`: whose packet it is, where a script has several sockets.
+    pub owner: Option<Owner>,
+    /// Headers before the packet's own IP header, the outermost first.
+    pub outer: Vec<Outer>,
     /// What is said of its IP header.
     pub ip: IpInfo,
+    /// `encap psp spi N`: the security parameter index of its PSP header.
+    pub psp: Option<u32>,
     /// What it carries.
     pub body: Body,
+    /// The header fields that are written as `$name` or `...`; they are 0 in `body`.
+    pub loose: Vec<Loose>,
     /// From the direction to the last option.
     pub span: Span,
 }
@@ -120,6 +139,12 @@ pub enum Body {
     Udp(Udp),
     /// An ICMP or ICMPv6 message.
     Icmp(Icmp),
+    /// `eth: [..]`: a frame, from the destination address on.
+    Eth(Bytes),
+    /// `raw: [..]`: an IP packet, from its version on.
+    Raw(Bytes),
+    /// `arp ...`, `igmp ...`, `ndp ...`: a message of the link's own business.
+    Link(LinkMessage),
 }
 
 /// `[ect0]`, `(tos 0x10)`, `[ttl 3]`, `[ce, flowlabel 0x12345]`.
@@ -248,8 +273,31 @@ pub enum TcpOption {
     FastOpen(Vec<u8>),
     /// `FOEXP [cookie]`: the experimental form of Fast Open.
     FastOpenExp(Vec<u8>),
-    /// `md5 DIGEST`
+    /// `md5 DIGEST`; empty for `md5 none`, an option without a digest.
     Md5(Vec<u8>),
+    /// `md5 valid`: the digest that the connection's key gives, or `md5 invalid`, another one.
+    Md5Computed {
+        /// Whether it is the right one.
+        valid: bool,
+    },
+    /// `sack auto`: any blocks (expected packets only).
+    SackAny,
+    /// `TS val V ecr E` with a value that is captured or not compared.
+    TimestampLoose {
+        /// The sender's clock.
+        val: Number,
+        /// The echoed clock.
+        ecr: Number,
+    },
+    /// `opt KIND [bytes]`: any option, its length byte filled in.
+    Other {
+        /// The option's kind.
+        kind: u8,
+        /// What follows the length byte.
+        data: Vec<u8>,
+    },
+    /// `raw [bytes]`: bytes of the option area, good or bad.
+    Raw(Vec<u8>),
     /// `ECN e0b N [ceb N [e1b N]]` or with `e1b` first: AccECN's byte counters.
     AccEcn {
         /// Whether `e0b` comes first (option kind 172) or `e1b` (174).
@@ -259,13 +307,15 @@ pub enum TcpOption {
     },
 }
 
-/// A UDP datagram, `udp (LEN)`.
+/// A UDP datagram, `udp (LEN)`, or a UDP-Lite one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Udp {
     /// Ports if written.
     pub ports: Option<Ports>,
     /// Payload length in bytes.
     pub len: u16,
+    /// `udplite (LEN, COVERAGE)`: it is UDP-Lite (RFC 3828), and its checksum covers so many bytes.
+    pub coverage: Option<u16>,
 }
 
 /// An ICMP message, `icmp TYPE [CODE] [mtu N] [id N] [echoed]`.
@@ -364,12 +414,24 @@ pub enum ExprKind {
     Htons(u16),
     /// `inet_addr("A")` or `inet6_addr("A")`
     Address(IpAddr),
+    /// `htonl(N)`, `CMSG_LEN(N)`, `CMSG_SPACE(N)`: a function of the C library.
+    Apply(String, Vec<Expr>),
+    /// `sizeof(TYPE)`, the type's words with one blank between them.
+    Sizeof(String),
+    /// `(TYPE)value`
+    Cast(String, Box<Expr>),
+    /// `{flags [...], sum N, off N, key N, seq N}`: a GRE header.
+    Gre(Gre),
+    /// `{(label N, tc N, [S], ttl N) ...}`: an MPLS label stack.
+    Mpls(Vec<MplsEntry>),
+    /// `$name`: what an earlier packet had.
+    Value(ValueRef),
 }
 
 /// A member of a structure literal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// `name = ...`; `None` for a bare value.
+    /// `name = ...` or `.name = ...`, a `data.` before it left out; `None` for a bare value.
     pub name: Option<String>,
     /// The count in `msg_iov(2)=[...]`.
     pub arg: Option<Expr>,

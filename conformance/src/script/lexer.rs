@@ -28,6 +28,10 @@ pub(crate) enum Tok<'a> {
     Ipv4(&'a str),
     /// An IPv6 address.
     Ipv6(&'a str),
+    /// A link-layer address, six pairs of hexadecimal digits.
+    Mac(&'a str),
+    /// `$name`, without the dollar sign.
+    Value(&'a str),
     /// `...`
     Ellipsis,
     /// Any other character.
@@ -41,9 +45,13 @@ impl Tok<'_> {
     pub(crate) fn name(&self) -> String {
         match self {
             Tok::Option(s) => format!("the option `--{s}`"),
-            Tok::Float(s) | Tok::Int(s) | Tok::Word(s) | Tok::Ipv4(s) | Tok::Ipv6(s) => {
-                format!("`{s}`")
-            }
+            Tok::Float(s)
+            | Tok::Int(s)
+            | Tok::Word(s)
+            | Tok::Ipv4(s)
+            | Tok::Ipv6(s)
+            | Tok::Mac(s) => format!("`{s}`"),
+            Tok::Value(s) => format!("`${s}`"),
             Tok::Hex(s) => format!("`0x{s}`"),
             Tok::Str(_) => "a string".into(),
             Tok::Command(_) => "a command in back quotes".into(),
@@ -62,20 +70,28 @@ pub(crate) struct Token<'a> {
     pub(crate) span: Span,
 }
 
-/// All tokens of a script, the last one being [`Tok::End`].
-pub(crate) fn lex<'a>(source: &'a Source) -> Result<Vec<Token<'a>>, ScriptError> {
-    let mut lexer = Lexer { source, text: source.text(), at: 0 };
+/// The tokens of a script, and its comments.
+pub(crate) struct Lexed<'a> {
+    /// In order, the last one being [`Tok::End`].
+    pub(crate) tokens: Vec<Token<'a>>,
+    /// In order, without the line break after a line's comment.
+    pub(crate) comments: Vec<Span>,
+}
+
+/// Lexes a script.
+pub(crate) fn lex<'a>(source: &'a Source) -> Result<Lexed<'a>, ScriptError> {
+    let mut lexer = Lexer { source, text: source.text(), at: 0, comments: Vec::new() };
     let mut tokens = Vec::with_capacity(lexer.text.len() / 4);
     loop {
         let token = lexer.next()?;
         tokens.push(token);
         if token.tok == Tok::End {
-            return Ok(tokens);
+            return Ok(Lexed { tokens, comments: lexer.comments });
         }
     }
 }
 
-/// The token that the value of a define stands for: a string, a command, an integer, else a word.
+/// The token that the value of a define stands for: a string, a command, an integer, an address, else a word.
 pub(crate) fn define_value(value: &str) -> Tok<'_> {
     let inside = |quote: char| value.strip_prefix(quote).and_then(|v| v.strip_suffix(quote));
     if let Some(text) = inside('"') {
@@ -88,6 +104,12 @@ pub(crate) fn define_value(value: &str) -> Tok<'_> {
     if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
         return Tok::Int(value);
     }
+    if value.parse::<Ipv4Addr>().is_ok() {
+        return Tok::Ipv4(value);
+    }
+    if value.parse::<Ipv6Addr>().is_ok() {
+        return Tok::Ipv6(value);
+    }
     match value.strip_prefix("0x") {
         Some(hex) if !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()) => Tok::Hex(hex),
         _ => Tok::Word(value),
@@ -98,10 +120,23 @@ struct Lexer<'a> {
     source: &'a Source,
     text: &'a str,
     at: usize,
+    comments: Vec<Span>,
 }
 
 fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_'
+}
+
+/// Length of a link-layer address as text.
+const MAC_LEN: usize = 17;
+
+/// Six pairs of hexadecimal digits: five colons, which no range of sequence numbers has, too few for an IPv6 address.
+fn is_mac(text: &[u8]) -> bool {
+    text.len() == MAC_LEN
+        && text.iter().enumerate().all(|(at, b)| match at % 3 {
+            2 => *b == b':',
+            _ => b.is_ascii_hexdigit(),
+        })
 }
 
 impl<'a> Lexer<'a> {
@@ -130,23 +165,23 @@ impl<'a> Lexer<'a> {
                 (b' ' | b'\t' | b'\n' | b'\r', _) => self.at += 1,
                 (b'/', b'/') | (b'#', _) => {
                     let rest = self.rest();
-                    self.at += rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+                    self.comment(rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len()));
                 }
                 (b'/', b'*') => match self.text.get(self.at + 2..).and_then(|t| t.find("*/")) {
-                    Some(len) => self.at += len + 4,
+                    Some(len) => self.comment(len + 4),
                     None => {
-                        let at = self.at;
-                        return Err(self.error(
-                            at,
-                            at + 2,
-                            "a comment has no end",
-                            "`/*` without `*/`",
-                        ));
+                        let (at, label) = (self.at, "`/*` without `*/`");
+                        return Err(self.error(at, at + 2, "a comment has no end", label));
                     }
                 },
                 _ => return Ok(()),
             }
         }
+    }
+
+    fn comment(&mut self, len: usize) {
+        self.comments.push(Span::new(self.at, self.at + len));
+        self.at += len;
     }
 
     fn next(&mut self) -> Result<Token<'a>, ScriptError> {
@@ -163,9 +198,17 @@ impl<'a> Lexer<'a> {
             b'%' if self.peek(1) == b'{' => return self.code(),
             b'-' if self.peek(1) == b'-' && is_word(self.peek(2)) => {
                 let len = 2 + self.word_len(2);
-                return Ok(self.take(len, |t| Tok::Option(&t[2..])));
+                return Ok(self.take(len, |t| Tok::Option(t.get(2..).unwrap_or(""))));
+            }
+            b'$' if is_word(self.peek(1)) && !self.peek(1).is_ascii_digit() => {
+                let len = 1 + self.word_len(1);
+                return Ok(self.take(len, |t| Tok::Value(t.get(1..).unwrap_or(""))));
             }
             _ => {}
+        }
+        let after = self.peek(MAC_LEN);
+        if self.rest().get(..MAC_LEN).is_some_and(is_mac) && !is_word(after) && after != b':' {
+            return Ok(self.take(MAC_LEN, Tok::Mac));
         }
         if let Some(len) = self.ipv6_len() {
             return Ok(self.take(len, Tok::Ipv6));
@@ -175,7 +218,9 @@ impl<'a> Lexer<'a> {
         }
         if is_word(first) {
             let len = self.word_len(0);
-            return Ok(self.take(len, Tok::Word));
+            // The one name with another character, a flag of GRE headers.
+            let sequence = self.rest().get(..len) == Some(b"sequence") && self.peek(len) == b'#';
+            return Ok(self.take(len + usize::from(sequence), Tok::Word));
         }
         let c = self.text.get(self.at..).and_then(|t| t.chars().next()).unwrap_or('\0');
         if !c.is_ascii_graphic() {

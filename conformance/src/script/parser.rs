@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ast::{Action, Call, Code, Command, Direction, Event, OptionLine, Script, Time};
+use super::ast::{
+    Action, Call, Code, Command, Direction, Event, FaultEvent, LinkEvent, Loose, OptionLine,
+    Script, Time,
+};
 use super::error::ScriptError;
 use super::lexer::{Tok, Token, define_value, lex};
 use super::span::{Source, Span};
@@ -18,8 +21,15 @@ pub type Defines = BTreeMap<String, String>;
 /// # Errors
 /// The first thing that is not packetdrill's language, with its place.
 pub fn parse<'a>(source: &'a Source, defines: &'a Defines) -> Result<Script, ScriptError> {
-    let tokens = lex(source)?;
-    let mut parser = Parser { source, tokens, at: 0, defines: Vec::new() };
+    let mut parser = Parser {
+        source,
+        tokens: lex(source)?.tokens,
+        at: 0,
+        defines: Vec::new(),
+        direction: Direction::Inbound,
+        loose: Vec::new(),
+        captured: Vec::new(),
+    };
     let options = parser.options()?;
     parser.substitute(defines);
     parser.script(options)
@@ -31,7 +41,98 @@ pub(crate) struct Parser<'a> {
     at: usize,
     /// The script's own `--define=NAME=value` lines.
     defines: Vec<(&'a str, Tok<'a>)>,
+    /// Of the packet at hand; inbound outside of packets, where values have to be known already too.
+    pub(crate) direction: Direction,
+    /// Fields of the packet at hand whose value is not written out.
+    pub(crate) loose: Vec<Loose>,
+    /// Names of values that packets so far capture.
+    pub(crate) captured: Vec<String>,
 }
+
+/// Words of the language that upstream's lexer knows before it looks at defines, so that none of them can be defined.
+const RESERVED: &[&str] = &[
+    "sa_family",
+    "sin_port",
+    "sin_addr",
+    "msg_name",
+    "msg_iov",
+    "msg_flags",
+    "msg_control",
+    "cmsg_data",
+    "cmsg_level",
+    "cmsg_type",
+    "ee_errno",
+    "ee_origin",
+    "ee_type",
+    "ee_code",
+    "ee_info",
+    "ee_data",
+    "scm_sec",
+    "scm_nsec",
+    "fd",
+    "u32",
+    "u64",
+    "ptr",
+    "events",
+    "revents",
+    "onoff",
+    "linger",
+    "htons",
+    "ipv4",
+    "ipv6",
+    "icmp",
+    "udp",
+    "GREv0",
+    "gre",
+    "raw",
+    "sum",
+    "off",
+    "key",
+    "seq",
+    "none",
+    "checksum",
+    "sequence#",
+    "present",
+    "encap",
+    "psp",
+    "spi",
+    "mpls",
+    "label",
+    "tc",
+    "ttl",
+    "inet_addr",
+    "inet6_addr",
+    "ack",
+    "eol",
+    "ecr",
+    "mss",
+    "mtu",
+    "nop",
+    "sack",
+    "sackOK",
+    "md5",
+    "TS",
+    "FO",
+    "FOEXP",
+    "ECN",
+    "e0b",
+    "e1b",
+    "ceb",
+    "tos",
+    "flowlabel",
+    "flags",
+    "Flags",
+    "val",
+    "win",
+    "urg",
+    "wscale",
+    "ect01",
+    "ect0",
+    "ect1",
+    "noecn",
+    "ce",
+    "id",
+];
 
 impl<'a> Parser<'a> {
     pub(crate) fn peek(&self) -> Tok<'a> {
@@ -77,6 +178,35 @@ impl<'a> Parser<'a> {
         is
     }
 
+    pub(crate) fn expect_word(&mut self, word: &str, place: &str) -> Result<(), ScriptError> {
+        if self.eat_word(word) {
+            return Ok(());
+        }
+        let error = self.unexpected(&format!("`{word}` {place}"));
+        Err(match self.peek() {
+            Tok::Word(near) if text::nearest(near, &[word]).is_some() => {
+                error.with_help(format!("did you mean `{word}`?"))
+            }
+            _ => error,
+        })
+    }
+
+    /// Whether the next token follows the last one without a blank.
+    pub(crate) fn touches_last(&self) -> bool {
+        self.last_span().end == self.span().start
+    }
+
+    pub(crate) fn begin_packet(&mut self, direction: Direction) {
+        self.direction = direction;
+        self.loose.clear();
+    }
+
+    /// The packet's fields whose value is not written out.
+    pub(crate) fn end_packet(&mut self) -> Vec<Loose> {
+        self.direction = Direction::Inbound;
+        std::mem::take(&mut self.loose)
+    }
+
     pub(crate) fn expect(&mut self, c: char, after: &str) -> Result<(), ScriptError> {
         if self.eat(c) { Ok(()) } else { Err(self.unexpected(&format!("`{c}` {after}"))) }
     }
@@ -105,6 +235,18 @@ impl<'a> Parser<'a> {
                 Ok(n)
             }
             _ => Err(self.error(self.span(), format!("{what} is not between 0 and {max}"))),
+        }
+    }
+
+    /// An integer between 0 and `max`, decimal or hexadecimal.
+    pub(crate) fn any_number(&mut self, what: &str, max: u64) -> Result<u64, ScriptError> {
+        let Tok::Hex(digits) = self.peek() else { return self.number(what, max) };
+        match u64::from_str_radix(digits, 16) {
+            Ok(n) if n <= max => {
+                self.bump();
+                Ok(n)
+            }
+            _ => Err(self.error(self.span(), format!("{what} is not between 0 and {max:#x}"))),
         }
     }
 
@@ -181,6 +323,9 @@ impl<'a> Parser<'a> {
         }
         for token in self.tokens.iter_mut().skip(self.at) {
             let Tok::Word(word) = token.tok else { continue };
+            if RESERVED.contains(&word) {
+                continue;
+            }
             if let Some(value) = defines.get(word) {
                 token.tok = define_value(value);
             } else if let Some((_, value)) =
@@ -278,6 +423,8 @@ impl<'a> Parser<'a> {
     fn action(&mut self) -> Result<Action, ScriptError> {
         match self.peek() {
             Tok::Punct('<' | '>') => Ok(Action::Packet(Box::new(self.packet()?))),
+            Tok::Word("link") if self.peek_at(1) != Tok::Punct('(') => self.link_event(),
+            Tok::Word("fault") if self.peek_at(1) != Tok::Punct('(') => self.fault_event(),
             Tok::Word(_) | Tok::Ellipsis => Ok(Action::Call(Box::new(self.call()?))),
             Tok::Code(text) => {
                 let span = self.span();
@@ -342,15 +489,69 @@ impl<'a> Parser<'a> {
         if !self.eat('(') {
             return Ok(None);
         }
-        let mut words: Vec<&str> = Vec::new();
-        while let Tok::Word(word) | Tok::Int(word) = self.peek() {
-            words.push(word);
+        let mut text = String::new();
+        loop {
+            match self.peek() {
+                Tok::Punct(')') if !text.is_empty() => {
+                    self.bump();
+                    return Ok(Some(text));
+                }
+                Tok::Punct('(' | ')' | '<' | '>' | '`')
+                | Tok::End
+                | Tok::Command(_)
+                | Tok::Code(_) => {
+                    return Err(self.unexpected("words and a `)`"));
+                }
+                _ => {}
+            }
+            if !text.is_empty() && !self.touches_last() {
+                text.push(' ');
+            }
+            text.push_str(self.source.slice(self.span()));
             self.bump();
         }
-        if words.is_empty() {
-            return Err(self.unexpected("words in parentheses"));
+    }
+
+    /// `link up [DEVICE]` or `link down [DEVICE]`
+    fn link_event(&mut self) -> Result<Action, ScriptError> {
+        let start = self.span();
+        self.bump();
+        let up = match self.peek() {
+            Tok::Word("up") => true,
+            Tok::Word("down") => false,
+            _ => return Err(self.unexpected("`up` or `down` after `link`")),
+        };
+        self.bump();
+        let device = match self.peek() {
+            Tok::Word(device) => {
+                self.bump();
+                Some(device.to_string())
+            }
+            _ => None,
+        };
+        Ok(Action::Link(LinkEvent { up, device, span: start.to(self.last_span()) }))
+    }
+
+    /// `fault NAME` or `fault NAME(N, N)`
+    fn fault_event(&mut self) -> Result<Action, ScriptError> {
+        let start = self.span();
+        self.bump();
+        let name_span = self.span();
+        let Tok::Word(name) = self.peek() else {
+            return Err(self.unexpected("the name of a fault"));
+        };
+        self.bump();
+        let mut args = Vec::new();
+        if self.eat('(') {
+            loop {
+                args.push(self.any_number("a fault's number", i64::MAX as u64)? as i64);
+                if !self.eat(',') {
+                    break;
+                }
+            }
+            self.expect(')', "after the numbers")?;
         }
-        self.expect(')', "after the words")?;
-        Ok(Some(words.join(" ")))
+        let span = start.to(self.last_span());
+        Ok(Action::Fault(FaultEvent { name: name.to_string(), name_span, args, span }))
     }
 }

@@ -4,9 +4,14 @@ use std::fmt::{self, Write};
 use std::net::IpAddr;
 
 use super::ast::{
-    Action, Body, Call, Direction, Echoed, Event, Expr, ExprKind, Field, Icmp, IpInfo, Packet,
-    Ports, Script, Tcp, TcpFlags, TcpOption, TcpOptions, Time, Tos,
+    Action, Body, Call, Direction, Echoed, Event, Expr, ExprKind, Field, HeaderField, Icmp, IpInfo,
+    Loose, Number, Packet, Ports, Script, Tcp, TcpFlags, TcpOption, TcpOptions, Time, Tos, Udp,
+    ValueRef,
 };
+
+mod extra;
+
+use extra::labels;
 
 /// The script's text: one event a line, comments gone. It parses to a tree equal to `script`.
 pub fn print(script: &Script) -> String {
@@ -67,6 +72,8 @@ impl fmt::Display for Event {
             Action::Call(call) => write!(f, "{call}"),
             Action::Command(command) => write!(f, "`{}`", command.text),
             Action::Code(code) => write!(f, "%{{{}}}%", code.text),
+            Action::Link(link) => write!(f, "{link}"),
+            Action::Fault(fault) => write!(f, "{fault}"),
         }
     }
 }
@@ -74,24 +81,39 @@ impl fmt::Display for Event {
 impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.direction == Direction::Inbound { "<" } else { ">" })?;
+        if let Some(owner) = &self.owner {
+            write!(f, " {owner}")?;
+        }
+        for header in &self.outer {
+            write!(f, " {header}")?;
+        }
         write!(f, "{}", self.ip)?;
+        if let Some(spi) = self.psp {
+            write!(f, " encap psp spi {spi}")?;
+        }
         match &self.body {
-            Body::Tcp(tcp) => write!(f, "{tcp}"),
-            Body::Udp(udp) => {
-                f.write_str(" udp")?;
-                ports(f, udp.ports)?;
-                write!(f, " ({})", udp.len)
-            }
-            Body::Icmp(icmp) => write!(f, "{icmp}"),
+            Body::Tcp(tcp) => print_tcp(f, tcp, &self.loose),
+            Body::Udp(udp) => print_udp(f, udp, &self.loose),
+            Body::Icmp(icmp) => print_icmp(f, icmp, &self.loose),
+            Body::Eth(bytes) => write!(f, " eth: {bytes}"),
+            Body::Raw(bytes) => write!(f, " raw: {bytes}"),
+            Body::Link(message) => write!(f, " {message}"),
         }
     }
 }
 
-fn ports(f: &mut fmt::Formatter<'_>, ports: Option<Ports>) -> fmt::Result {
-    match ports {
-        Some(p) => write!(f, " {} > {}", p.source, p.destination),
-        None => Ok(()),
+/// A field's value: what stands for it, else its number.
+fn value(loose: &[Loose], field: HeaderField, number: impl fmt::Display) -> String {
+    match loose.iter().find(|l| l.field == field) {
+        Some(l) => l.value.to_string(),
+        None => number.to_string(),
     }
+}
+
+fn ports(f: &mut fmt::Formatter<'_>, ports: Option<Ports>, loose: &[Loose]) -> fmt::Result {
+    let Some(p) = ports else { return Ok(()) };
+    let source = value(loose, HeaderField::SourcePort, p.source);
+    write!(f, " {source} > {}", value(loose, HeaderField::DestinationPort, p.destination))
 }
 
 impl fmt::Display for IpInfo {
@@ -143,22 +165,45 @@ impl fmt::Display for TcpFlags {
 
 impl fmt::Display for Tcp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ports(f, self.ports)?;
-        let end = u64::from(self.seq) + u64::from(self.len);
-        write!(f, " {} {}:{end}({})", self.flags, self.seq, self.len)?;
-        if let Some(ack) = self.ack {
-            write!(f, " ack {ack}")?;
+        print_tcp(f, self, &[])
+    }
+}
+
+fn print_tcp(f: &mut fmt::Formatter<'_>, tcp: &Tcp, loose: &[Loose]) -> fmt::Result {
+    ports(f, tcp.ports, loose)?;
+    write!(f, " {}", tcp.flags)?;
+    match loose.iter().find(|l| l.field == HeaderField::Seq).map(|l| &l.value) {
+        Some(Number::Value(start)) => {
+            let offset = start.offset.saturating_add(i64::from(tcp.len));
+            let end = ValueRef { offset, ..start.clone() };
+            write!(f, " {start}:{end}({})", tcp.len)?;
         }
-        if let Some(window) = self.window {
-            write!(f, " win {window}")?;
+        _ => {
+            let end = u64::from(tcp.seq) + u64::from(tcp.len);
+            write!(f, " {}:{end}({})", tcp.seq, tcp.len)?;
         }
-        if let Some(urgent) = self.urgent {
-            write!(f, " urg {urgent}")?;
-        }
-        match &self.options {
-            TcpOptions::List(list) if list.is_empty() => Ok(()),
-            options => write!(f, " {options}"),
-        }
+    }
+    if let Some(ack) = tcp.ack {
+        write!(f, " ack {}", value(loose, HeaderField::Ack, ack))?;
+    }
+    if let Some(window) = tcp.window {
+        write!(f, " win {}", value(loose, HeaderField::Window, window))?;
+    }
+    if let Some(urgent) = tcp.urgent {
+        write!(f, " urg {}", value(loose, HeaderField::Urgent, urgent))?;
+    }
+    match &tcp.options {
+        TcpOptions::List(list) if list.is_empty() => Ok(()),
+        options => write!(f, " {options}"),
+    }
+}
+
+fn print_udp(f: &mut fmt::Formatter<'_>, udp: &Udp, loose: &[Loose]) -> fmt::Result {
+    f.write_str(if udp.coverage.is_some() { " udplite" } else { " udp" })?;
+    ports(f, udp.ports, loose)?;
+    match udp.coverage {
+        Some(coverage) if coverage != 0 => write!(f, " ({}, {coverage})", udp.len),
+        _ => write!(f, " ({})", udp.len),
     }
 }
 
@@ -200,7 +245,14 @@ impl fmt::Display for TcpOption {
             TcpOption::Timestamp { val, ecr } => write!(f, "TS val {val} ecr {ecr}"),
             TcpOption::FastOpen(cookie) => named(f, "FO", cookie),
             TcpOption::FastOpenExp(cookie) => named(f, "FOEXP", cookie),
+            TcpOption::Md5(digest) if digest.is_empty() => f.write_str("md5 none"),
             TcpOption::Md5(digest) => named(f, "md5", digest),
+            TcpOption::Md5Computed { valid: true } => f.write_str("md5 valid"),
+            TcpOption::Md5Computed { valid: false } => f.write_str("md5 invalid"),
+            TcpOption::SackAny => f.write_str("sack auto"),
+            TcpOption::TimestampLoose { val, ecr } => write!(f, "TS val {val} ecr {ecr}"),
+            TcpOption::Other { kind, data } => write!(f, "opt {kind} [{}]", hex(data)),
+            TcpOption::Raw(bytes) => write!(f, "raw [{}]", hex(bytes)),
             TcpOption::AccEcn { e0b_first, fields } => {
                 f.write_str("ECN")?;
                 let order = if *e0b_first { ["e0b", "ceb", "e1b"] } else { ["e1b", "ceb", "e0b"] };
@@ -212,24 +264,28 @@ impl fmt::Display for TcpOption {
 
 impl fmt::Display for Icmp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, " icmp {}", self.kind)?;
-        if let Some(code) = &self.code {
-            write!(f, " {code}")?;
+        print_icmp(f, self, &[])
+    }
+}
+
+fn print_icmp(f: &mut fmt::Formatter<'_>, icmp: &Icmp, loose: &[Loose]) -> fmt::Result {
+    write!(f, " icmp {}", icmp.kind)?;
+    if let Some(code) = &icmp.code {
+        write!(f, " {code}")?;
+    }
+    if let Some(mtu) = icmp.mtu {
+        write!(f, " mtu {}", value(loose, HeaderField::IcmpMtu, mtu))?;
+    }
+    if let Some(id) = icmp.id {
+        write!(f, " id {}", value(loose, HeaderField::IcmpId, id))?;
+    }
+    match icmp.echoed {
+        Echoed::Default => Ok(()),
+        Echoed::Tcp { seq, len } => {
+            write!(f, " [{seq}:{}({len})]", u64::from(seq) + u64::from(len))
         }
-        if let Some(mtu) = self.mtu {
-            write!(f, " mtu {mtu}")?;
-        }
-        if let Some(id) = self.id {
-            write!(f, " id {id}")?;
-        }
-        match self.echoed {
-            Echoed::Default => Ok(()),
-            Echoed::Tcp { seq, len } => {
-                write!(f, " [{seq}:{}({len})]", u64::from(seq) + u64::from(len))
-            }
-            Echoed::Udp(len) => write!(f, " [udp ({len})]"),
-            Echoed::Raw(len) => write!(f, " [raw ({len})]"),
-        }
+        Echoed::Udp(len) => write!(f, " [udp ({len})]"),
+        Echoed::Raw(len) => write!(f, " [raw ({len})]"),
     }
 }
 
@@ -290,6 +346,20 @@ impl fmt::Display for Expr {
             ExprKind::Htons(port) => write!(f, "htons({port})"),
             ExprKind::Address(ip @ IpAddr::V4(_)) => write!(f, "inet_addr(\"{ip}\")"),
             ExprKind::Address(ip @ IpAddr::V6(_)) => write!(f, "inet6_addr(\"{ip}\")"),
+            ExprKind::Apply(name, args) => {
+                write!(f, "{name}(")?;
+                list(f, args)?;
+                f.write_str(")")
+            }
+            ExprKind::Sizeof(name) => write!(f, "sizeof({name})"),
+            ExprKind::Cast(name, value) => write!(f, "({name}){value}"),
+            ExprKind::Gre(header) => write!(f, "{{{header}}}"),
+            ExprKind::Mpls(stack) => {
+                f.write_str("{")?;
+                labels(f, stack)?;
+                f.write_str("}")
+            }
+            ExprKind::Value(value) => write!(f, "{value}"),
         }
     }
 }

@@ -30,6 +30,12 @@ impl Span {
         }
     }
 
+    /// The byte `at` bytes after the span's start.
+    pub(crate) fn byte(self, at: usize) -> Self {
+        let start = self.start.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
+        Span { start, end: start.saturating_add(1) }
+    }
+
     /// From the start of `self` to the end of `other`.
     pub(crate) fn to(self, other: Span) -> Self {
         Span { start: self.start, end: other.end.max(self.start) }

@@ -78,3 +78,44 @@ pub(crate) fn seconds_to_ns(text: &str) -> Option<i64> {
     }
     Some(whole * 1_000_000_000 + ns)
 }
+
+/// The candidate that `word` is probably meant to be: within one change of a short word, two of a longer one.
+pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    const LONGEST: usize = 40;
+    let limit = if word.len() < 5 { 1 } else { 2 };
+    let near = |candidate: &&'a str| {
+        let likely = word.len() > 1
+            && candidate.len() > 1
+            && word.len().max(candidate.len()) <= LONGEST
+            && word.len().abs_diff(candidate.len()) <= limit;
+        likely.then(|| (distance(word, candidate), *candidate)).filter(|(d, _)| *d <= limit)
+    };
+    candidates.iter().filter_map(near).min_by_key(|(d, _)| *d).map(|(_, candidate)| candidate)
+}
+
+/// The suggestion for a word that is nearly one of `candidates`, which it is not.
+pub(crate) fn did_you_mean(word: &str, candidates: &[&str]) -> Option<String> {
+    if candidates.contains(&word) {
+        return None;
+    }
+    nearest(word, candidates).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// Insertions, removals, replacements and swaps of neighbours (case aside) that lead from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_ascii_lowercase().into_bytes(), b.to_ascii_lowercase().into_bytes());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let same = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + same);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows.last().and_then(|row| row.last()).copied().unwrap_or(usize::MAX)
+}

@@ -18,6 +18,7 @@ impl Run<'_> {
             Body::Tcp(tcp) => self.inbound_tcp(packet, tcp)?,
             Body::Udp(udp) => self.inbound_udp(packet, udp)?,
             Body::Icmp(icmp) => self.inbound_icmp(packet, icmp)?,
+            Body::Eth(_) | Body::Raw(_) | Body::Link(_) => return Err(self.no_socket(packet)),
         };
         let now = report::seconds(self.elapsed());
         self.remember(format!("{now}  {packet}"));

@@ -262,6 +262,9 @@ fn protocol_name(body: &Body) -> &'static str {
         Body::Tcp(_) => "tcp",
         Body::Udp(_) => "udp",
         Body::Icmp(_) => "icmp",
+        Body::Eth(_) => "eth",
+        Body::Raw(_) => "raw",
+        Body::Link(message) => message.protocol.name(),
     }
 }
 
