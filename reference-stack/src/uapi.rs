@@ -32,6 +32,7 @@ pub const IPPROTO_IGMP: u8 = 2;
 pub const IPPROTO_TCP: u8 = 6;
 pub const IPPROTO_UDP: u8 = 17;
 pub const IPPROTO_IPV6: u8 = 41;
+pub const IPPROTO_ICMPV6: u8 = 58;
 pub const IPPROTO_RAW: u8 = 255;
 
 pub const O_RDONLY: i32 = 0;
@@ -97,6 +98,26 @@ pub const IP_PMTUDISC_DONT: u8 = 0;
 pub const IP_PMTUDISC_WANT: u8 = 1;
 pub const IP_PMTUDISC_DO: u8 = 2;
 pub const IP_PMTUDISC_PROBE: u8 = 3;
+
+pub const IPV6_UNICAST_HOPS: i32 = 16;
+pub const IPV6_MULTICAST_HOPS: i32 = 18;
+pub const IPV6_MTU_DISCOVER: i32 = 23;
+pub const IPV6_MTU: i32 = 24;
+pub const IPV6_RECVERR: i32 = 25;
+pub const IPV6_V6ONLY: i32 = 26;
+pub const IPV6_RECVPKTINFO: i32 = 49;
+pub const IPV6_RECVHOPLIMIT: i32 = 51;
+pub const IPV6_HOPLIMIT: i32 = 52;
+pub const IPV6_DONTFRAG: i32 = 62;
+pub const IPV6_RECVTCLASS: i32 = 66;
+pub const IPV6_TCLASS: i32 = 67;
+pub const IPV6_AUTOFLOWLABEL: i32 = 70;
+pub const IPV6_MINHOPCOUNT: i32 = 73;
+pub const IPV6_FREEBIND: i32 = 78;
+pub const IPV6_PMTUDISC_DONT: u8 = 0;
+pub const IPV6_PMTUDISC_WANT: u8 = 1;
+pub const IPV6_PMTUDISC_DO: u8 = 2;
+pub const IPV6_PMTUDISC_PROBE: u8 = 3;
 
 pub const TCP_NODELAY: i32 = 1;
 pub const TCP_MAXSEG: i32 = 2;

@@ -65,7 +65,7 @@ fn af_alg_init(k: &mut Kernel) {
 
 #[traced]
 fn inet6_init(k: &mut Kernel) {
-    register(k, AF_INET6, Family::NotBuilt, "PF_INET6");
+    register(k, AF_INET6, Family::Inet6, "PF_INET6");
 }
 
 #[traced]

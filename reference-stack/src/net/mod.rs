@@ -3,6 +3,7 @@
 pub mod core;
 pub(crate) mod ethernet;
 pub mod ipv4;
+pub(crate) mod ipv6;
 pub(crate) mod sched;
 pub(crate) mod socket;
 

@@ -4,6 +4,7 @@
 use super::core::sock::SockId;
 use super::ipv4::af_inet;
 use super::ipv4::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
+use super::ipv6::af_inet6;
 use crate::errno::Errno;
 use crate::fs::file::{__get_unused_fd_flags, FilesId, fd_install, sock_alloc_file};
 use crate::fs::{File, FileId, FileKind};
@@ -36,6 +37,21 @@ pub(crate) enum ProtoOps {
     InetStream,
     /// `inet_dgram_ops`.
     InetDgram,
+    /// `inet6_stream_ops`.
+    Inet6Stream,
+    /// `inet6_dgram_ops`.
+    Inet6Dgram,
+}
+
+impl ProtoOps {
+    /// Whether it is a stream of either family.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::InetStream | Self::Inet6Stream)
+    }
+
+    fn is_inet6(self) -> bool {
+        matches!(self, Self::Inet6Stream | Self::Inet6Dgram)
+    }
 }
 
 /// `struct socket`: the user's end.
@@ -53,6 +69,8 @@ pub(crate) struct Socket {
 pub(crate) enum Family {
     /// `->create` is [`af_inet::inet_create`].
     Inet,
+    /// `->create` is [`af_inet6::inet6_create`].
+    Inet6,
     /// Registered at boot, but its sockets are not built: refuses as a kernel without it does.
     NotBuilt,
 }
@@ -118,6 +136,10 @@ fn __sock_create(k: &mut Kernel, family: i32, ty: i32, protocol: i32) -> Result<
         Some(Family::Inet) => {
             let sock = sock_alloc();
             af_inet::inet_create(&mut k.socks, &mut k.net, sock, ty, protocol)
+        }
+        Some(Family::Inet6) => {
+            let sock = sock_alloc();
+            af_inet6::inet6_create(&mut k.socks, &mut k.net, sock, ty, protocol)
         }
         Some(Family::NotBuilt) | None => Err(Errno::EAFNOSUPPORT),
     }
@@ -190,7 +212,26 @@ pub(crate) fn __sys_bind(
 ) -> Result<(), Errno> {
     let file = sockfd_lookup_light(k, files, fd)?;
     let addr = move_addr_to_kernel(addr);
-    with_socket(k, file, |socks, net, sock, _| af_inet::inet_bind(socks, net, sock, addr))
+    with_socket(k, file, |socks, net, sock, _| match sock.ops.is_inet6() {
+        true => af_inet6::inet6_bind(socks, net, sock, addr),
+        false => af_inet::inet_bind(socks, net, sock, addr),
+    })
+}
+
+/// A socket's name by its family's `->getname`; `peer` as [`af_inet::inet_getname`] takes it.
+///
+/// # Errors
+/// ENOTCONN without a peer.
+pub(crate) fn kernel_getname(
+    socks: &super::core::sock::Socks,
+    net: &super::Net,
+    sock: &Socket,
+    peer: u8,
+) -> Result<SockAddr, Errno> {
+    match sock.ops.is_inet6() {
+        true => af_inet6::inet6_getname(socks, net, sock, peer),
+        false => af_inet::inet_getname(socks, net, sock, peer),
+    }
 }
 
 /// listen(2).
@@ -218,11 +259,9 @@ pub(crate) fn __sys_connect_file(
 ) -> IoResult<()> {
     with_socket(k, file, |socks, net, sock, f_flags| {
         let nonblock = nonblock || f_flags & O_NONBLOCK != 0;
-        match sock.ops {
-            ProtoOps::InetStream => af_inet::inet_stream_connect(socks, net, sock, addr, nonblock),
-            ProtoOps::InetDgram => {
-                af_inet::inet_dgram_connect(socks, net, sock, addr).map(Progress::Done)
-            }
+        match sock.ops.is_stream() {
+            true => af_inet::inet_stream_connect(socks, net, sock, addr, nonblock),
+            false => af_inet::inet_dgram_connect(socks, net, sock, addr).map(Progress::Done),
         }
     })
 }
@@ -276,7 +315,7 @@ fn accept_into(
         af_inet::inet_accept(socks, net, sock, nonblock || f_flags & O_NONBLOCK != 0)
     })?;
     let Progress::Done(mut new) = accepted else { return Ok(Progress::Wait) };
-    let Ok(peer) = af_inet::inet_getname(&k.socks, &k.net, &new, 2) else {
+    let Ok(peer) = kernel_getname(&k.socks, &k.net, &new, 2) else {
         // The peer reset it meanwhile: the connection is given back.
         af_inet::inet_release(&mut k.socks, &mut k.net, &mut new)?;
         return Err(Errno::ECONNABORTED);

@@ -131,10 +131,9 @@ fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Out
         Call::Sendto { fd, data, flags, addr } | Call::Sendmsg { fd, data, flags, addr, .. } => {
             let file = sockfd_lookup_light(k, files, fd)?;
             let addr = match addr {
-                Some(SockAddr::In { addr, port }) => Some((addr, port)),
                 Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
                 Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
-                None => None,
+                addr => addr.and_then(SockAddr::inet),
             };
             let nonblock = flags & MSG_DONTWAIT != 0;
             let msg = SendMsg { data, done: 0, flags, nonblock, addr };
@@ -180,7 +179,7 @@ fn at_once(k: &mut Kernel, files: FilesId, call: Call) -> Result<Ret, Errno> {
             let peer = matches!(call, Call::Getpeername { .. });
             let file = sockfd_lookup_light(k, files, fd)?;
             with_socket(k, file, |socks, net, sock, _| {
-                af_inet::inet_getname(socks, net, sock, peer.into())
+                crate::net::socket::kernel_getname(socks, net, sock, peer.into())
             })
             .map(Ret::Addr)
         }
@@ -474,7 +473,7 @@ fn received(msg: RecvMsg) -> Ret {
     Ret::Data {
         len: buf.len(),
         data: buf,
-        addr: addr.map(|(addr, port)| SockAddr::In { addr, port }),
+        addr: addr.map(SockAddr::from),
         msg_flags,
         control: Vec::new(),
     }

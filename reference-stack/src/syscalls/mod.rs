@@ -7,7 +7,7 @@ pub(crate) use calls::{Blocked, Outcome, resume, start};
 pub use types::{Cmsg, EpollEvent, FdSets};
 
 use crate::errno::Errno;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
 /// A task (a thread with its file table).
@@ -27,10 +27,48 @@ pub enum SockAddr {
         /// Port, host order.
         port: u16,
     },
+    /// `struct sockaddr_in6`.
+    In6 {
+        /// Address.
+        addr: Ipv6Addr,
+        /// Port, host order.
+        port: u16,
+        /// `sin6_flowinfo`, host order.
+        flowinfo: u32,
+        /// Interface index of a link-local address; 0: none.
+        scope_id: u32,
+    },
     /// `AF_UNSPEC` (connect: dissolve the association).
     Unspec,
     /// Another family's address, of which only the family is known here.
     Other(u16),
+}
+
+impl From<SocketAddr> for SockAddr {
+    fn from(addr: SocketAddr) -> Self {
+        match addr {
+            SocketAddr::V4(a) => Self::In { addr: *a.ip(), port: a.port() },
+            SocketAddr::V6(a) => Self::In6 {
+                addr: *a.ip(),
+                port: a.port(),
+                flowinfo: a.flowinfo(),
+                scope_id: a.scope_id(),
+            },
+        }
+    }
+}
+
+impl SockAddr {
+    /// Address and port, if it is of a family that has them.
+    pub fn inet(self) -> Option<SocketAddr> {
+        match self {
+            Self::In { addr, port } => Some(SocketAddrV4::new(addr, port).into()),
+            Self::In6 { addr, port, flowinfo, scope_id } => {
+                Some(SocketAddrV6::new(addr, port, flowinfo, scope_id).into())
+            }
+            Self::Unspec | Self::Other(_) => None,
+        }
+    }
 }
 
 /// One entry of poll(2).

@@ -8,9 +8,10 @@ use crate::net::ipv4::inet_hashtables::InetHashinfo;
 use crate::net::ipv4::route::Dst;
 use crate::net::ipv4::tcp_sock::{RequestSock, TcpSock, TimewaitSock};
 use crate::net::ipv4::udp::UdpSock;
+use crate::net::ipv6::{AfOps, Ipv6Pinfo};
 use crate::time::Jiffies;
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// A socket's number in the table of all sockets.
@@ -110,6 +111,8 @@ pub(crate) struct SockCommon {
     pub(crate) bindport_lock: bool,
     /// The port was chosen by connect() (a bucket with `fastreuse` -1): connect() may share it.
     pub(crate) port_by_connect: bool,
+    /// What an AF_INET6 socket has besides (`inet_sk(sk)->pinet6`).
+    pub(crate) pinet6: Option<Box<Ipv6Pinfo>>,
     /// The tuple under which it stands in `ehash` (`sk_hash`).
     pub(crate) sk_hash: Option<crate::net::ipv4::inet_hashtables::FourTuple>,
 
@@ -427,6 +430,7 @@ impl SockCommon {
             bindaddr_lock: false,
             bindport_lock: false,
             port_by_connect: false,
+            pinet6: None,
             sk_hash: None,
             sk_reuse: false,
             sk_reuseport: false,
@@ -471,6 +475,34 @@ impl SockCommon {
             sk_gso_max_size: 65536,
             sk_gso_max_segs: 65535,
         }
+    }
+
+    /// Forgets the local address (`inet_reset_saddr`).
+    pub(crate) fn inet_reset_saddr(&mut self) {
+        self.inet_rcv_saddr = Ipv4Addr::UNSPECIFIED;
+        self.inet_saddr = Ipv4Addr::UNSPECIFIED;
+        if let Some(np) = &mut self.pinet6 {
+            np.sk_v6_rcv_saddr = Ipv6Addr::UNSPECIFIED;
+            np.saddr = Ipv6Addr::UNSPECIFIED;
+        }
+    }
+
+    /// Gives an AF_INET6 socket its IPv4 addresses as mapped ones (`sk_rcv_saddr_set`,
+    /// `sk_daddr_set`): its packets are IPv4 from now on.
+    pub(crate) fn set_mapped(&mut self) {
+        let (rcv_saddr, daddr) = (self.inet_rcv_saddr, self.inet_daddr);
+        if let Some(np) = &mut self.pinet6 {
+            np.icsk_af_ops = AfOps::Mapped;
+            np.sk_v6_rcv_saddr = rcv_saddr.to_ipv6_mapped();
+            np.sk_v6_daddr = daddr.to_ipv6_mapped();
+            np.saddr = np.sk_v6_rcv_saddr;
+        }
+    }
+
+    /// The IPv6 part of a socket whose packets are IPv6; `None` for AF_INET and for connections
+    /// under mapped addresses (`icsk_af_ops == &ipv6_specific`).
+    pub(crate) fn ipv6_specific(&self) -> Option<&Ipv6Pinfo> {
+        self.pinet6.as_deref().filter(|np| np.icsk_af_ops == AfOps::Specific)
     }
 
     /// Takes the pending error (`sock_error`).

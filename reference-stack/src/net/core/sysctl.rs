@@ -181,6 +181,8 @@ sysctls! {
     "net.ipv4.tcp_backlog_ack_defer" tcp_backlog_ack_defer = |p| p.backlog_ack_defer.into(), 0, 1;
     "net.ipv4.udp_rmem_min" udp_rmem_min = |_| 4096, 1, INT;
     "net.ipv4.udp_wmem_min" udp_wmem_min = |_| 4096, 1, INT;
+    "net.ipv6.bindv6only" bindv6only = |_| 0, 0, 1;
+    "net.ipv6.ip_nonlocal_bind" ip6_nonlocal_bind = |_| 0, 0, 1;
 }
 
 /// `tcp_init_mem`: a sixteenth of free memory is the pressure mark, in pages.

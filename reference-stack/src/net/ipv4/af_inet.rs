@@ -22,6 +22,8 @@ use crate::net::Net;
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState,
 };
+use crate::net::ipv6::tcp_ipv6::tcp_v6_connect;
+use crate::net::ipv6::udp::{ip6_datagram_connect, udpv6_recvmsg, udpv6_sendmsg};
 use crate::net::socket::{ProtoOps, Socket, SocketState};
 use crate::syscalls::SockAddr;
 use crate::uapi::*;
@@ -94,12 +96,12 @@ pub(crate) fn inet_create(
             })
         }
         IPPROTO_ICMP => raw::raw_init_sock(socks, net),
-        _ => udp_init_sock(socks, net),
+        _ => udp_init_sock(socks, net, AF_INET),
     };
     Ok(sock)
 }
 
-fn common(socks: &Socks, id: SockId) -> Option<&SockCommon> {
+pub(crate) fn common(socks: &Socks, id: SockId) -> Option<&SockCommon> {
     match socks.get(id)? {
         Sock::Tcp(tp) => Some(&tp.sk),
         Sock::Udp(up) => Some(&up.sk),
@@ -107,7 +109,7 @@ fn common(socks: &Socks, id: SockId) -> Option<&SockCommon> {
     }
 }
 
-fn common_mut(socks: &mut Socks, id: SockId) -> Option<&mut SockCommon> {
+pub(crate) fn common_mut(socks: &mut Socks, id: SockId) -> Option<&mut SockCommon> {
     match socks.get(id)? {
         Sock::Tcp(_) => socks.tcp_mut(id).map(|tp| &mut tp.sk),
         Sock::Udp(_) => socks.udp_mut(id).map(|up| &mut up.sk),
@@ -131,7 +133,7 @@ pub(crate) fn inet_bind(
         SockAddr::In { addr, port } => (addr, port),
         // An old habit: a zeroed address means any.
         SockAddr::Unspec => (Ipv4Addr::UNSPECIFIED, 0),
-        SockAddr::Other(_) => return Err(Errno::EAFNOSUPPORT),
+        SockAddr::In6 { .. } | SockAddr::Other(_) => return Err(Errno::EAFNOSUPPORT),
     };
     __inet_bind(socks, net, sock.sk, addr, port)
 }
@@ -175,7 +177,7 @@ fn __inet_bind(
 }
 
 /// `sk_prot->get_port`.
-fn get_port(socks: &mut Socks, net: &mut Net, id: SockId, port: u16) -> Result<(), Errno> {
+pub(crate) fn get_port(socks: &mut Socks, net: &mut Net, id: SockId, port: u16) -> Result<(), Errno> {
     match socks.get(id) {
         Some(Sock::Tcp(_)) => inet_csk_get_port(socks, net, id, port),
         Some(Sock::Udp(_)) => udp_v4_get_port(socks, net, id, port),
@@ -194,7 +196,7 @@ pub(crate) fn inet_listen(
     sock: &mut Socket,
     backlog: u32,
 ) -> Result<(), Errno> {
-    if sock.ops != ProtoOps::InetStream {
+    if !sock.ops.is_stream() {
         return Err(Errno::EOPNOTSUPP);
     }
     if sock.state != SocketState::Unconnected || sock.ty != SOCK_STREAM {
@@ -236,16 +238,12 @@ fn __inet_stream_connect(
     nonblock: bool,
 ) -> IoResult<()> {
     let id = sock.sk;
-    let (addr, port) = match addr {
-        SockAddr::In { addr, port } => (addr, port),
-        SockAddr::Unspec => {
-            let done = disconnect(socks, net, id);
-            sock.state =
-                if done.is_ok() { SocketState::Unconnected } else { SocketState::Disconnecting };
-            return done.map(Progress::Done);
-        }
-        SockAddr::Other(_) => return Err(Errno::EAFNOSUPPORT),
-    };
+    if addr == SockAddr::Unspec {
+        let done = disconnect(socks, net, id);
+        sock.state =
+            if done.is_ok() { SocketState::Unconnected } else { SocketState::Disconnecting };
+        return done.map(Progress::Done);
+    }
     let pending = match sock.state {
         SocketState::Disconnecting => return Err(Errno::EINVAL),
         SocketState::Connected => return Err(Errno::EISCONN),
@@ -255,7 +253,7 @@ fn __inet_stream_connect(
             if tp.sk.sk_state != TcpState::Close {
                 return Err(Errno::EISCONN);
             }
-            tcp_v4_connect(socks, net, id, addr, port)?;
+            tcp_proto_connect(socks, net, id, addr)?;
             sock.state = SocketState::Connecting;
             Errno::EINPROGRESS
         }
@@ -276,6 +274,21 @@ fn __inet_stream_connect(
             sock.state = SocketState::Connected;
             Ok(Progress::Done(()))
         }
+    }
+}
+
+/// `sk->sk_prot->connect` of a stream.
+fn tcp_proto_connect(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    addr: SockAddr,
+) -> Result<(), Errno> {
+    let inet6 = socks.tcp(id).ok_or(Errno::EINVAL)?.sk.pinet6.is_some();
+    match addr {
+        _ if inet6 => tcp_v6_connect(socks, net, id, addr),
+        SockAddr::In { addr, port } => tcp_v4_connect(socks, net, id, addr, port),
+        _ => Err(Errno::EAFNOSUPPORT),
     }
 }
 
@@ -303,7 +316,13 @@ pub(crate) fn inet_dgram_connect(
     sock: &mut Socket,
     addr: SockAddr,
 ) -> Result<(), Errno> {
+    let inet6 = common(socks, sock.sk).ok_or(Errno::EINVAL)?.pinet6.is_some();
     match addr {
+        SockAddr::In { .. } | SockAddr::In6 { .. } if inet6 => {
+            inet_autobind(socks, net, sock.sk)?;
+            let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;
+            ip6_datagram_connect(up, net, addr)
+        }
         SockAddr::In { addr, port } => {
             inet_autobind(socks, net, sock.sk)?;
             let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;
@@ -317,12 +336,12 @@ pub(crate) fn inet_dgram_connect(
             }
             Ok(())
         }
-        SockAddr::Other(_) => Err(Errno::EAFNOSUPPORT),
+        SockAddr::In6 { .. } | SockAddr::Other(_) => Err(Errno::EAFNOSUPPORT),
     }
 }
 
 /// Gives a socket without a port one (`inet_autobind`).
-fn inet_autobind(socks: &mut Socks, net: &mut Net, id: SockId) -> Result<(), Errno> {
+pub(crate) fn inet_autobind(socks: &mut Socks, net: &mut Net, id: SockId) -> Result<(), Errno> {
     if common(socks, id).is_some_and(|sk| sk.inet_num == 0) {
         get_port(socks, net, id, 0).map_err(|_| Errno::EAGAIN)?;
     }
@@ -340,7 +359,7 @@ pub(crate) fn inet_accept(
     sock: &mut Socket,
     nonblock: bool,
 ) -> IoResult<Socket> {
-    if sock.ops != ProtoOps::InetStream {
+    if !sock.ops.is_stream() {
         return Err(Errno::EOPNOTSUPP);
     }
     let Progress::Done(sk) = inet_csk_accept(socks, sock.sk, nonblock)? else {
@@ -471,7 +490,11 @@ pub(crate) fn inet_sendmsg(
             inet_autobind(socks, net, sock.sk)?;
             let raw = raw::is_raw(socks, sock.sk);
             let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            if raw { raw::raw_sendmsg(up, net, msg) } else { udp_sendmsg(up, net, msg) }
+            match () {
+                () if raw => raw::raw_sendmsg(up, net, msg),
+                () if up.sk.pinet6.is_some() => udpv6_sendmsg(up, net, msg),
+                () => udp_sendmsg(up, net, msg),
+            }
         }
     }
 }
@@ -500,7 +523,11 @@ pub(crate) fn inet_recvmsg(
         _ => {
             let raw = raw::is_raw(socks, sock.sk);
             let up = socks.udp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            if raw { raw::raw_recvmsg(up, net, msg) } else { udp_recvmsg(up, net, msg) }
+            match () {
+                () if raw => raw::raw_recvmsg(up, net, msg),
+                () if up.sk.pinet6.is_some() => udpv6_recvmsg(up, net, msg),
+                () => udp_recvmsg(up, net, msg),
+            }
         }
     }
 }

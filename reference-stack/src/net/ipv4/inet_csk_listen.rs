@@ -12,13 +12,13 @@ use crate::errno::Errno;
 use crate::net::Net;
 use crate::net::core::sock::{Sock, SockCommon, SockId, Socks, TcpState};
 use crate::net::core::stream::sk_mem_reclaim_final;
+use crate::net::ipv6::addr::RcvSaddr;
 use crate::time::{Jiffies, TimerId};
-use std::net::Ipv4Addr;
 
 /// What matters of a socket for a conflict of ports.
 #[derive(Clone, Copy)]
 struct BindView {
-    addr: Ipv4Addr,
+    addr: RcvSaddr,
     dev: u32,
     reuse: bool,
     reuseport: bool,
@@ -28,7 +28,7 @@ struct BindView {
 impl BindView {
     fn of(sk: &SockCommon) -> Self {
         Self {
-            addr: sk.inet_rcv_saddr,
+            addr: RcvSaddr::of(sk),
             dev: sk.bound_dev_if,
             reuse: sk.sk_reuse,
             reuseport: sk.sk_reuseport,
@@ -40,7 +40,7 @@ impl BindView {
         match sock {
             Sock::Tcp(tp) => Some(Self::of(&tp.sk)),
             Sock::Tw(tw) => Some(Self {
-                addr: tw.tw_saddr,
+                addr: RcvSaddr::of_tw(tw),
                 dev: tw.tw_bound_dev_if,
                 reuse: tw.tw_reuse,
                 reuseport: false,
@@ -61,9 +61,7 @@ impl BindView {
         } else {
             reuseport_ok && self.reuseport && other.reuseport
         };
-        let apart =
-            self.addr != other.addr && !self.addr.is_unspecified() && !other.addr.is_unspecified();
-        !shared && !apart
+        !shared && self.addr.overlaps(&other.addr)
     }
 }
 

@@ -5,12 +5,13 @@ use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
 use crate::lib::siphash::siphash;
 use crate::net::Net;
-use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
+use crate::net::core::sock::{Sock, SockCommon, SockId, Socks, TcpState};
 use crate::net::ipv4::inet_timewait_sock::inet_twsk_deschedule_put;
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_ipv4::tcp_twsk_unique;
+use crate::net::ipv4::tcp_sock::{RequestSock, TimewaitSock, V6Addrs};
 use smallvec::SmallVec;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// A connection's key, seen from this host.
@@ -20,6 +21,22 @@ pub(crate) struct FourTuple {
     pub(crate) sport: u16,
     pub(crate) daddr: Ipv4Addr,
     pub(crate) dport: u16,
+}
+
+/// The key of a connection over IPv6.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct FourTuple6 {
+    pub(crate) saddr: Ipv6Addr,
+    pub(crate) sport: u16,
+    pub(crate) daddr: Ipv6Addr,
+    pub(crate) dport: u16,
+}
+
+/// A connection's key of either family. One under mapped addresses has IPv4's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ConnKey {
+    V4(FourTuple),
+    V6(FourTuple6),
 }
 
 /// Sockets of one port.
@@ -33,6 +50,8 @@ const INET_TABLE_PERTURB_SIZE: usize = 256;
 pub(crate) struct InetHashinfo {
     /// `ehash`.
     pub(crate) ehash: Arc<DetHashMap<FourTuple, SockId>>,
+    /// The same for IPv6: apart, so that IPv4's keys stay short.
+    pub(crate) ehash6: Arc<DetHashMap<FourTuple6, SockId>>,
     /// `lhash2`, by local port; most recent last.
     pub(crate) lhash: Arc<DetHashMap<u16, PortSocks>>,
     /// `bhash`: every socket that holds a local port.
@@ -64,37 +83,80 @@ fn remove(table: &mut Arc<DetHashMap<u16, PortSocks>>, port: u16, id: SockId) {
 }
 
 /// The four-tuple of a socket that has one.
-fn key_of(sock: &Sock) -> Option<FourTuple> {
+fn key_of(sock: &Sock) -> Option<ConnKey> {
     Some(match sock {
-        Sock::Tcp(tp) => FourTuple {
-            saddr: tp.sk.inet_rcv_saddr,
-            sport: tp.sk.inet_num,
-            daddr: tp.sk.inet_daddr,
-            dport: tp.sk.inet_dport,
-        },
-        Sock::Req(req) => FourTuple {
-            saddr: req.ir_loc_addr,
-            sport: req.ir_num,
-            daddr: req.ir_rmt_addr,
-            dport: req.ir_rmt_port,
-        },
-        Sock::Tw(tw) => FourTuple {
-            saddr: tw.tw_saddr,
-            sport: tw.tw_num,
-            daddr: tw.tw_daddr,
-            dport: tw.tw_dport,
-        },
+        Sock::Tcp(tp) => conn_key(&tp.sk, tp.sk.inet_num),
+        Sock::Req(req) => req.key(),
+        Sock::Tw(tw) => tw.key(),
         Sock::Udp(_) => return None,
     })
+}
+
+/// A connection's key, under this local port.
+fn conn_key(sk: &SockCommon, sport: u16) -> ConnKey {
+    let dport = sk.inet_dport;
+    match sk.ipv6_specific() {
+        Some(np) => ConnKey::V6(FourTuple6 {
+            saddr: np.sk_v6_rcv_saddr,
+            sport,
+            daddr: np.sk_v6_daddr,
+            dport,
+        }),
+        None => {
+            let (saddr, daddr) = (sk.inet_rcv_saddr, sk.inet_daddr);
+            ConnKey::V4(FourTuple { saddr, sport, daddr, dport })
+        }
+    }
+}
+
+impl RequestSock {
+    fn key(&self) -> ConnKey {
+        let (sport, dport) = (self.ir_num, self.ir_rmt_port);
+        match self.ir_v6 {
+            Some(V6Addrs { saddr, daddr }) => {
+                ConnKey::V6(FourTuple6 { saddr, sport, daddr, dport })
+            }
+            None => {
+                let (saddr, daddr) = (self.ir_loc_addr, self.ir_rmt_addr);
+                ConnKey::V4(FourTuple { saddr, sport, daddr, dport })
+            }
+        }
+    }
+}
+
+impl TimewaitSock {
+    fn key(&self) -> ConnKey {
+        let (sport, dport) = (self.tw_num, self.tw_dport);
+        match &self.tw_v6 {
+            Some(v6) => {
+                let (saddr, daddr) = (v6.saddr, v6.daddr);
+                ConnKey::V6(FourTuple6 { saddr, sport, daddr, dport })
+            }
+            None => {
+                let (saddr, daddr) = (self.tw_saddr, self.tw_daddr);
+                ConnKey::V4(FourTuple { saddr, sport, daddr, dport })
+            }
+        }
+    }
 }
 
 impl Socks {
     /// Enters a connection (`inet_ehash_insert`); it takes the place of what had the same tuple.
     pub(crate) fn ehash_insert(&mut self, id: SockId) {
-        let Some(key) = self.get(id).and_then(key_of) else { return };
-        Arc::make_mut(&mut self.tcp.ehash).insert(key, id);
-        if let Some(tp) = self.tcp_mut(id) {
-            tp.sk.sk_hash = Some(key);
+        match self.get(id).and_then(key_of) {
+            Some(ConnKey::V4(key)) => {
+                Arc::make_mut(&mut self.tcp.ehash).insert(key, id);
+                if let Some(tp) = self.tcp_mut(id) {
+                    tp.sk.sk_hash = Some(key);
+                }
+            }
+            Some(ConnKey::V6(key)) => {
+                Arc::make_mut(&mut self.tcp.ehash6).insert(key, id);
+                if let Some(np) = self.tcp_mut(id).and_then(|tp| tp.sk.pinet6.as_mut()) {
+                    np.sk_hash = Some(key);
+                }
+            }
+            None => {}
         }
     }
 
@@ -102,15 +164,29 @@ impl Socks {
     pub(crate) fn ehash_remove(&mut self, id: SockId) -> bool {
         // A socket's addresses may have changed since it was entered.
         let key = match self.tcp_mut(id) {
-            Some(tp) => tp.sk.sk_hash.take(),
+            Some(tp) => {
+                let v6 = tp.sk.pinet6.as_mut().and_then(|np| np.sk_hash.take());
+                v6.map(ConnKey::V6).or_else(|| tp.sk.sk_hash.take().map(ConnKey::V4))
+            }
             None => self.get(id).and_then(key_of),
         };
         let Some(key) = key else { return false };
-        if self.tcp.ehash.get(&key) != Some(&id) {
+        if self.ehash_get(&key) != Some(id) {
             return false;
         }
-        Arc::make_mut(&mut self.tcp.ehash).remove(&key);
+        match key {
+            ConnKey::V4(key) => Arc::make_mut(&mut self.tcp.ehash).remove(&key),
+            ConnKey::V6(key) => Arc::make_mut(&mut self.tcp.ehash6).remove(&key),
+        };
         true
+    }
+
+    /// The connection of a key of either family.
+    fn ehash_get(&self, key: &ConnKey) -> Option<SockId> {
+        match key {
+            ConnKey::V4(key) => inet_lookup_established(self, key),
+            ConnKey::V6(key) => inet6_lookup_established(self, key),
+        }
     }
 
     /// `inet_bind_hash`: the socket holds this port.
@@ -156,9 +232,14 @@ pub(crate) fn inet_lookup_established(socks: &Socks, key: &FourTuple) -> Option<
     socks.tcp.ehash.get(key).copied()
 }
 
+/// The connection of this tuple over IPv6 (`__inet6_lookup_established`).
+pub(crate) fn inet6_lookup_established(socks: &Socks, key: &FourTuple6) -> Option<SockId> {
+    socks.tcp.ehash6.get(key).copied()
+}
+
 /// The listener for a destination (`__inet_lookup_listener`): one bound to the address before
-/// one bound to any, one bound to the device before one that is not; among equals with
-/// SO_REUSEPORT the hash chooses, else the most recent.
+/// one bound to any, then one bound to the device or of this family. An AF_INET6 socket takes
+/// IPv4 too, unless it has IPV6_V6ONLY.
 pub(crate) fn inet_lookup_listener(
     socks: &Socks,
     net: &Net,
@@ -166,23 +247,59 @@ pub(crate) fn inet_lookup_listener(
     dif: u32,
 ) -> Option<SockId> {
     let listeners = socks.tcp.lhash.get(&key.sport)?;
-    let score = |id: SockId| -> Option<(u32, bool)> {
-        let sk = &socks.tcp(id)?.sk;
+    let score = |sk: &SockCommon| -> Option<u32> {
         let any = sk.inet_rcv_saddr.is_unspecified();
-        if (!any && sk.inet_rcv_saddr != key.saddr)
-            || (sk.bound_dev_if != 0 && sk.bound_dev_if != dif)
-        {
+        let np = sk.pinet6.as_deref();
+        if (!any && sk.inet_rcv_saddr != key.saddr) || np.is_some_and(|np| np.ipv6only) {
             return None;
         }
-        Some((u32::from(!any) * 2 + u32::from(sk.bound_dev_if != 0), sk.sk_reuseport))
+        Some(u32::from(!any) * 8 + device_score(sk, dif)? + u32::from(np.is_none()))
     };
-    let best = listeners.iter().filter_map(|&id| score(id)).map(|(s, _)| s).max()?;
+    best_listener(socks, listeners, score, || inet_ehashfn(net, key))
+}
+
+/// The listener for a destination over IPv6 (`inet6_lookup_listener`).
+pub(crate) fn inet6_lookup_listener(
+    socks: &Socks,
+    net: &Net,
+    key: &FourTuple6,
+    dif: u32,
+) -> Option<SockId> {
+    let listeners = socks.tcp.lhash.get(&key.sport)?;
+    let score = |sk: &SockCommon| -> Option<u32> {
+        let bound = sk.pinet6.as_deref()?.sk_v6_rcv_saddr;
+        let any = bound.is_unspecified();
+        if !any && bound != key.saddr {
+            return None;
+        }
+        Some(u32::from(!any) * 8 + device_score(sk, dif)?)
+    };
+    best_listener(socks, listeners, score, || inet6_ehashfn(net, key))
+}
+
+/// 2 for a socket bound to the device, 1 for one bound to none.
+fn device_score(sk: &SockCommon, dif: u32) -> Option<u32> {
+    match sk.bound_dev_if {
+        0 => Some(1),
+        bound => (bound == dif).then_some(2),
+    }
+}
+
+/// Of the sockets with the highest score, those that share the port by SO_REUSEPORT are chosen
+/// from by the hash; else it is the most recent.
+fn best_listener(
+    socks: &Socks,
+    listeners: &PortSocks,
+    score: impl Fn(&SockCommon) -> Option<u32>,
+    hash: impl FnOnce() -> u64,
+) -> Option<SockId> {
+    let scored = |id: SockId| score(&socks.tcp(id)?.sk);
+    let best = listeners.iter().filter_map(|&id| scored(id)).max()?;
     let group: PortSocks =
-        listeners.iter().copied().filter(|&id| score(id).is_some_and(|(s, _)| s == best)).collect();
-    let shared = group.iter().all(|&id| score(id).is_some_and(|(_, reuseport)| reuseport));
+        listeners.iter().copied().filter(|&id| scored(id) == Some(best)).collect();
+    let shared = group.iter().all(|&id| socks.tcp(id).is_some_and(|tp| tp.sk.sk_reuseport));
     if group.len() > 1 && shared {
-        let hash = inet_ehashfn(net, key) as u32;
-        let at = (u64::from(hash) * group.len() as u64) >> 32;
+        let at = ((hash() & 0xffff_ffff) * group.len() as u64) >> 32;
         return group.get(at as usize).copied();
     }
     group.last().copied()
@@ -195,10 +312,34 @@ pub(crate) fn inet_ehashfn(net: &Net, key: &FourTuple) -> u64 {
     siphash(&[addrs, ports], net.ip.secrets.port_secret)
 }
 
-/// `inet_sk_port_offset`: where the search for an ephemeral port starts, by destination.
-fn inet_sk_port_offset(net: &Net, saddr: Ipv4Addr, daddr: Ipv4Addr, dport: u16) -> u64 {
-    let addrs = u64::from(u32::from(saddr)) << 32 | u64::from(u32::from(daddr));
-    siphash(&[addrs, u64::from(dport)], net.ip.secrets.net_secret)
+/// `inet6_ehashfn`.
+pub(crate) fn inet6_ehashfn(net: &Net, key: &FourTuple6) -> u64 {
+    let [s1, s2] = halves(key.saddr);
+    let [d1, d2] = halves(key.daddr);
+    let ports = u64::from(key.sport) << 16 | u64::from(key.dport);
+    siphash(&[s1, s2, d1, d2, ports], net.ip.secrets.port_secret)
+}
+
+/// The two 64-bit words of an address, for hashing.
+pub(crate) fn halves(addr: Ipv6Addr) -> [u64; 2] {
+    let bits = addr.to_bits();
+    [(bits >> 64) as u64, bits as u64]
+}
+
+/// Where the search for an ephemeral port starts, by destination (`inet_sk_port_offset`,
+/// `inet6_sk_port_offset`).
+fn port_offset(net: &Net, key: &ConnKey) -> u64 {
+    let secret = net.ip.secrets.net_secret;
+    match key {
+        ConnKey::V4(k) => {
+            let addrs = u64::from(u32::from(k.saddr)) << 32 | u64::from(u32::from(k.daddr));
+            siphash(&[addrs, u64::from(k.dport)], secret)
+        }
+        ConnKey::V6(k) => {
+            let ([s1, s2], [d1, d2]) = (halves(k.saddr), halves(k.daddr));
+            siphash(&[s1, s2, d1, d2, u64::from(k.dport)], secret)
+        }
+    }
 }
 
 /// Enters a connection under a local port, if the tuple is free or held by a TIME-WAIT socket
@@ -211,13 +352,8 @@ fn inet_check_established(
     bound: bool,
 ) -> bool {
     let Some(tp) = socks.tcp(id) else { return false };
-    let key = FourTuple {
-        saddr: tp.sk.inet_rcv_saddr,
-        sport: port,
-        daddr: tp.sk.inet_daddr,
-        dport: tp.sk.inet_dport,
-    };
-    if let Some(other) = inet_lookup_established(socks, &key) {
+    let key = conn_key(&tp.sk, port);
+    if let Some(other) = socks.ehash_get(&key) {
         let Some(Sock::Tw(tw)) = socks.get(other) else { return false };
         let tw = tw.clone();
         let Some(tp) = socks.tcp_mut(id) else { return false };
@@ -251,8 +387,7 @@ fn port_is_shareable(socks: &Socks, port: u16) -> bool {
 #[reference_stack_macros::traced]
 pub(crate) fn inet_hash_connect(socks: &mut Socks, net: &mut Net, id: SockId) -> Result<(), Errno> {
     let Some(tp) = socks.tcp(id) else { return Err(Errno::EINVAL) };
-    let (saddr, daddr) = (tp.sk.inet_rcv_saddr, tp.sk.inet_daddr);
-    let (bound, dport) = (tp.sk.inet_num, tp.sk.inet_dport);
+    let (bound, key) = (tp.sk.inet_num, conn_key(&tp.sk, 0));
     if bound != 0 {
         return match inet_check_established(socks, net, id, bound, true) {
             true => Ok(()),
@@ -263,7 +398,7 @@ pub(crate) fn inet_hash_connect(socks: &mut Socks, net: &mut Net, id: SockId) ->
         let table = (0..INET_TABLE_PERTURB_SIZE).map(|_| net.rng.next_u32()).collect();
         socks.tcp.table_perturb = Arc::new(table);
     }
-    let port_offset = inet_sk_port_offset(net, saddr, daddr, dport);
+    let port_offset = port_offset(net, &key);
     let [low, high] = net.sysctl.ip_local_port_range.map(u32::from);
     let high = high + 1;
     let mut remaining = high - low;

@@ -1,7 +1,7 @@
 //! TIME-WAIT sockets: what is left of a connection while old segments may come
 //! (Linux `inet_timewait_sock.c`, 5.15).
 
-use super::tcp_sock::{TcpSock, TimewaitSock};
+use super::tcp_sock::{TcpSock, TimewaitSock, TwV6};
 use crate::net::Net;
 use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
 use crate::net::ipv4::mib::TcpExt;
@@ -40,6 +40,15 @@ fn from_socket(tp: &TcpSock, state: TcpState) -> TimewaitSock {
         id: tp.sk.id,
         tw_saddr: tp.sk.inet_rcv_saddr,
         tw_daddr: tp.sk.inet_daddr,
+        tw_v6: tp.sk.ipv6_specific().map(|np| {
+            Box::new(TwV6 {
+                saddr: np.sk_v6_rcv_saddr,
+                daddr: np.sk_v6_daddr,
+                tw_tclass: np.tclass,
+                tw_flowlabel: np.flow_label,
+                tw_txhash: tp.sk.sk_txhash,
+            })
+        }),
         tw_num: tp.sk.inet_num,
         tw_dport: tp.sk.inet_dport,
         tw_substate: state,

@@ -15,7 +15,7 @@ use crate::uapi::{
     AF_INET, ICMP_FILTER, IPPROTO_ICMP, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_RAW,
 };
 use hw_model::Frag;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// A fresh raw socket for ICMP (`raw_sk_init`). Its "port" is the protocol, so that it is never
@@ -62,7 +62,8 @@ pub(crate) fn raw_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     }
     up.sk.sock_error()?;
     let daddr = match msg.addr {
-        Some((addr, _)) => addr,
+        Some(SocketAddr::V4(addr)) => *addr.ip(),
+        Some(SocketAddr::V6(_)) => return Err(Errno::EAFNOSUPPORT),
         None if up.sk.sk_state != TcpState::Established => return Err(Errno::EDESTADDRREQ),
         None => up.sk.inet_daddr,
     };
@@ -158,7 +159,7 @@ pub(crate) fn raw_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     }
     let copied = whole.len();
     msg.buf = whole;
-    msg.addr = iph.map(|h| (h.saddr, 0));
+    msg.addr = iph.map(|h| (h.saddr, 0).into());
     if msg.flags & MSG_PEEK == 0
         && let Some(skb) = up.sk.sk_receive_queue.pop_front()
     {

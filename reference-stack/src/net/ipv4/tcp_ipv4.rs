@@ -154,6 +154,7 @@ pub(crate) fn tcp_v4_connect(
     }
     tp.sk.inet_dport = port;
     tp.sk.inet_daddr = fl.daddr;
+    tp.sk.set_mapped();
     tp.icsk.icsk_ext_hdr_len = 0;
     tp.rx_opt.mss_clamp = TCP_MSS_DEFAULT;
     tcp_set_state(tp, net, TcpState::SynSent);
@@ -194,8 +195,7 @@ fn connect_failed(socks: &mut Socks, net: &mut Net, id: SockId) {
     }
     if let Some(tp) = socks.tcp_mut(id) {
         if !tp.sk.bindaddr_lock {
-            tp.sk.inet_saddr = Ipv4Addr::UNSPECIFIED;
-            tp.sk.inet_rcv_saddr = Ipv4Addr::UNSPECIFIED;
+            tp.sk.inet_reset_saddr();
         }
         tp.sk.inet_dport = 0;
         tp.sk.sk_dst = None;
@@ -494,6 +494,7 @@ pub(crate) fn tcp_v4_syn_recv_sock(
     let id = socks.insert(&net.wmem, |_| Sock::Tcp(std::sync::Arc::new(listener.clone())));
     let mut tp = tcp_create_openreq_child(&listener, net, req, seg, id);
     tp.sk.inet_id = net.rng.next_u32() as u16;
+    tp.sk.set_mapped();
     let (mtu, advmss) = (dst.mtu, dst.advmss(net));
     tp.sk.sk_dst = Some(dst);
     tcp_ca_openreq_child(&mut tp, net);

@@ -292,6 +292,9 @@ fn inet_csk_clone(tp: &mut TcpSock, req: &RequestSock, id: SockId) {
     sk.bindport_lock = false;
     sk.port_by_connect = false;
     sk.sk_hash = None;
+    if let Some(np) = &mut sk.pinet6 {
+        np.sk_hash = None;
+    }
     sk.done = false;
     sk.nospace = false;
     sk.sk_err = None;

@@ -9,7 +9,7 @@ use crate::net::core::skbuff::Frags;
 use crate::net::core::sock::{SkbQueue, SockCommon, SockId};
 use crate::time::Jiffies;
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(crate) const TCPHDR_FIN: u8 = 0x01;
 pub(crate) const TCPHDR_SYN: u8 = 0x02;
@@ -406,6 +406,25 @@ pub(crate) struct TcpSock {
     pub(crate) tcp_clock_cache: u64,
 }
 
+/// The addresses of a connection over IPv6, seen from this host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct V6Addrs {
+    pub(crate) saddr: Ipv6Addr,
+    pub(crate) daddr: Ipv6Addr,
+}
+
+/// The IPv6 part of a TIME-WAIT socket.
+#[derive(Clone, Debug)]
+pub(crate) struct TwV6 {
+    /// `tw_v6_rcv_saddr`.
+    pub(crate) saddr: Ipv6Addr,
+    /// `tw_v6_daddr`.
+    pub(crate) daddr: Ipv6Addr,
+    pub(crate) tw_tclass: u8,
+    pub(crate) tw_flowlabel: u32,
+    pub(crate) tw_txhash: u32,
+}
+
 /// `struct tcp_request_sock`: what a SYN said, until the third ACK.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestSock {
@@ -413,6 +432,9 @@ pub(crate) struct RequestSock {
     pub(crate) listener: SockId,
     pub(crate) ir_loc_addr: Ipv4Addr,
     pub(crate) ir_rmt_addr: Ipv4Addr,
+    /// The addresses of a request over IPv6 (`ir_v6_loc_addr`, `ir_v6_rmt_addr`); `None`: IPv4,
+    /// also at an AF_INET6 listener.
+    pub(crate) ir_v6: Option<V6Addrs>,
     /// Local port.
     pub(crate) ir_num: u16,
     /// Remote port.
@@ -450,6 +472,8 @@ pub(crate) struct TimewaitSock {
     pub(crate) id: SockId,
     pub(crate) tw_saddr: Ipv4Addr,
     pub(crate) tw_daddr: Ipv4Addr,
+    /// What one of a connection over IPv6 has besides.
+    pub(crate) tw_v6: Option<Box<TwV6>>,
     pub(crate) tw_num: u16,
     pub(crate) tw_dport: u16,
     /// FIN-WAIT-2 or TIME-WAIT.
@@ -520,7 +544,7 @@ pub(crate) struct RecvMsg {
     /// Bytes received so far.
     pub(crate) buf: Vec<u8>,
     /// Source address (UDP).
-    pub(crate) addr: Option<(Ipv4Addr, u16)>,
+    pub(crate) addr: Option<SocketAddr>,
     /// `MSG_*` of the result.
     pub(crate) msg_flags: i32,
 }
@@ -534,7 +558,8 @@ pub(crate) struct SendMsg {
     /// `MSG_*`.
     pub(crate) flags: i32,
     pub(crate) nonblock: bool,
-    pub(crate) addr: Option<(Ipv4Addr, u16)>,
+    /// Where to (UDP, raw).
+    pub(crate) addr: Option<SocketAddr>,
 }
 
 /// How far an operation got: finished, or it has to wait until its socket is woken. A blocked

@@ -15,12 +15,13 @@ use crate::net::core::skbuff::{
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
+use crate::net::ipv6::addr::RcvSaddr;
 use crate::uapi::{
-    AF_INET, IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
+    IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC,
     POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
 };
 use hw_model::Frag;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Bytes of a UDP header.
@@ -34,16 +35,16 @@ pub(crate) struct UdpSock {
     /// `struct sock` and `struct inet_sock`.
     pub(crate) sk: SockCommon,
     /// `pending`: bytes that calls with MSG_MORE have gathered, and where they go.
-    pending: Option<Pending>,
+    pub(crate) pending: Option<Pending>,
     /// ICMP types that a raw socket does not want (`ICMP_FILTER`).
     pub(crate) icmp_filter: u32,
 }
 
 /// A datagram that is not complete yet (`inet_cork`).
 #[derive(Clone, Debug)]
-struct Pending {
-    data: Vec<u8>,
-    to: (Ipv4Addr, u16),
+pub(crate) struct Pending {
+    pub(crate) data: Vec<u8>,
+    pub(crate) to: SocketAddr,
 }
 
 impl UdpSock {
@@ -54,10 +55,10 @@ impl UdpSock {
 }
 
 /// A fresh UDP socket.
-pub(crate) fn udp_init_sock(socks: &mut Socks, net: &mut Net) -> SockId {
+pub(crate) fn udp_init_sock(socks: &mut Socks, net: &mut Net, family: u16) -> SockId {
     let bufs = (net.sysctl.rmem_default as i32, net.sysctl.wmem_default as i32);
     socks.insert(&net.wmem, |id| {
-        let sk = SockCommon::new(id, AF_INET, SOCK_DGRAM, IPPROTO_UDP, bufs);
+        let sk = SockCommon::new(id, family, SOCK_DGRAM, IPPROTO_UDP, bufs);
         Sock::Udp(Arc::new(UdpSock::new(sk)))
     })
 }
@@ -97,8 +98,7 @@ fn conflict(socks: &Socks, id: SockId, port: u16) -> bool {
     socks.udp.get(&port).into_iter().flatten().any(|&other| {
         let Some(other) = socks.udp(other).filter(|o| o.sk.id != id) else { return false };
         let both = |f: fn(&SockCommon) -> bool| f(&me.sk) && f(&other.sk);
-        let (a, b) = (me.sk.inet_rcv_saddr, other.sk.inet_rcv_saddr);
-        let overlap = a == b || a.is_unspecified() || b.is_unspecified();
+        let overlap = RcvSaddr::of(&me.sk).overlaps(&RcvSaddr::of(&other.sk));
         let devices = me.sk.bound_dev_if == 0
             || other.sk.bound_dev_if == 0
             || me.sk.bound_dev_if == other.sk.bound_dev_if;
@@ -161,9 +161,11 @@ pub(crate) fn udp_disconnect(up: &mut UdpSock) {
     up.sk.inet_daddr = Ipv4Addr::UNSPECIFIED;
     up.sk.inet_dport = 0;
     up.sk.sk_dst = None;
+    if let Some(np) = &mut up.sk.pinet6 {
+        np.sk_v6_daddr = Ipv6Addr::UNSPECIFIED;
+    }
     if !up.sk.bindaddr_lock {
-        up.sk.inet_rcv_saddr = Ipv4Addr::UNSPECIFIED;
-        up.sk.inet_saddr = Ipv4Addr::UNSPECIFIED;
+        up.sk.inet_reset_saddr();
     }
 }
 
@@ -191,7 +193,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     }
     // The first part of a datagram has decided where it goes.
     let (daddr, dport) = match &up.pending {
-        Some(pending) => pending.to,
+        Some(pending) => v4_of(pending.to)?,
         None => destination(&up.sk, msg)?,
     };
     let mut fl = flow_of(&up.sk, daddr, dport);
@@ -214,7 +216,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         return Ok(Progress::Wait);
     }
     if msg.flags & MSG_MORE != 0 {
-        let fresh = || Pending { data: Vec::new(), to: (daddr, dport) };
+        let fresh = || Pending { data: Vec::new(), to: (daddr, dport).into() };
         up.pending.get_or_insert_with(fresh).data.extend_from_slice(&msg.data);
         return Ok(Progress::Done(len));
     }
@@ -236,11 +238,19 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     Ok(Progress::Done(len))
 }
 
+/// An IPv4 address, plain or mapped.
+fn v4_of(addr: SocketAddr) -> Result<(Ipv4Addr, u16), Errno> {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => Ok((ip, addr.port())),
+        IpAddr::V6(_) => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
 /// Where a datagram goes: where the call says, or to the peer.
 fn destination(sk: &SockCommon, msg: &SendMsg) -> Result<(Ipv4Addr, u16), Errno> {
     match msg.addr {
-        Some((_, 0)) => Err(Errno::EINVAL),
-        Some(addr) => Ok(addr),
+        Some(addr) if addr.port() == 0 => Err(Errno::EINVAL),
+        Some(addr) => v4_of(addr),
         None if sk.sk_state != TcpState::Established => Err(Errno::EDESTADDRREQ),
         None => Ok((sk.inet_daddr, sk.inet_dport)),
     }
@@ -323,7 +333,8 @@ pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     let header = skb.head_at(skb.transport_header);
     let sport = header.first_chunk().map_or(0, |b: &[u8; 2]| u16::from_be_bytes(*b));
     let saddr = skb.head_at(skb.network_header).get(12..).and_then(|s| s.first_chunk());
-    msg.addr = Some((saddr.map_or(Ipv4Addr::UNSPECIFIED, |b: &[u8; 4]| (*b).into()), sport));
+    let saddr = saddr.map_or(Ipv4Addr::UNSPECIFIED, |b: &[u8; 4]| (*b).into());
+    msg.addr = Some((saddr, sport).into());
     if copied < len {
         msg.msg_flags |= MSG_TRUNC;
     }
@@ -346,7 +357,10 @@ fn lookup(
     ifindex: u32,
 ) -> Option<SockId> {
     let score = |sk: &SockCommon| {
-        let mut score = 1;
+        if sk.pinet6.as_deref().is_some_and(|np| np.ipv6only) {
+            return 0;
+        }
+        let mut score = if sk.pinet6.is_none() { 2 } else { 1 };
         for (has, given, wanted) in [
             (!sk.inet_rcv_saddr.is_unspecified(), sk.inet_rcv_saddr == daddr, 4),
             (!sk.inet_daddr.is_unspecified(), sk.inet_daddr == saddr, 4),
@@ -439,6 +453,7 @@ fn mcast_deliver(
             && (sk.inet_dport == 0 || sk.inet_dport == sport)
             && (sk.inet_rcv_saddr.is_unspecified() || sk.inet_rcv_saddr == daddr)
             && (sk.bound_dev_if == 0 || sk.bound_dev_if == ifindex)
+            && !sk.pinet6.as_deref().is_some_and(|np| np.ipv6only)
     };
     let ids: Vec<SockId> = socks
         .udp

@@ -14,7 +14,6 @@ use crate::net::ipv4::tcp_input::{sock_rfree, tcp_clear_retrans, tcp_fin_time, t
 use crate::net::ipv4::tcp_minisocks::{tcp_settle, tcp_time_wait};
 use crate::net::ipv4::tcp_output::{tcp_send_active_reset, tcp_send_fin};
 use reference_stack_macros::traced;
-use std::net::Ipv4Addr;
 
 /// The state that closing the sending side leads to; whether a FIN is to be sent
 /// (Linux `tcp_close_state()`).
@@ -171,8 +170,7 @@ pub(crate) fn tcp_disconnect(tp: &mut TcpSock, net: &mut Net) -> Result<(), Errn
     purge_out_of_order(tp, net);
     tp.sk.inet_dport = 0;
     if !tp.sk.bindaddr_lock {
-        tp.sk.inet_rcv_saddr = Ipv4Addr::UNSPECIFIED;
-        tp.sk.inet_saddr = Ipv4Addr::UNSPECIFIED;
+        tp.sk.inet_reset_saddr();
     }
     tp.sk.sk_shutdown = 0;
     tp.sk.done = false;

@@ -102,6 +102,7 @@ fn request_from_syn(tp: &TcpSock, net: &Net, skb: &Skb) -> Option<RequestSock> {
         listener: tp.sk.id,
         ir_loc_addr: ip.daddr,
         ir_rmt_addr: ip.saddr,
+        ir_v6: None,
         ir_num: th.dest,
         ir_rmt_port: th.source,
         rcv_isn: th.seq,
