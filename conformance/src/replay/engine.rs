@@ -1,7 +1,7 @@
 //! One replay: events in order of time into the machine, what it sends held against the capture.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use reference_stack::syscalls::{PollFd, SockAddr as RefAddr, SysResult};
@@ -737,10 +737,7 @@ fn difference(expected: &CapFrame, got: &crate::frames::Frame) -> Option<Diverge
 
 fn to_ref(addr: SockAddr) -> RefAddr {
     match addr {
-        SockAddr::Inet(a) => match a.ip() {
-            IpAddr::V4(ip) => RefAddr::In { addr: ip, port: a.port() },
-            IpAddr::V6(_) => RefAddr::Other(reference_stack::uapi::AF_INET6),
-        },
+        SockAddr::Inet(a) => a.into(),
         SockAddr::Unspec => RefAddr::Unspec,
         SockAddr::Other => RefAddr::Other(0),
     }

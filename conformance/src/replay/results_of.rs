@@ -1,6 +1,6 @@
 //! Comparison of a call's result with the recorded one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use reference_stack::syscalls::{Ret, SockAddr as RefAddr, SysResult};
 
@@ -90,8 +90,8 @@ fn new_file(c: &SocketCall, got: &SysResult) -> New {
 
 /// Compares addresses; a local ephemeral port is mapped.
 fn address(want: SockAddr, have: RefAddr, map: Option<&mut Mapping>) -> Result<(), Differs> {
-    let (SockAddr::Inet(want), RefAddr::In { addr, port }) = (want, have) else { return Ok(()) };
-    let have = SocketAddr::new(IpAddr::V4(addr), port);
+    let (SockAddr::Inet(want), Some(have)) = (want, have.inet()) else { return Ok(()) };
+    let have = SocketAddr::new(have.ip(), have.port());
     if want == have {
         return Ok(());
     }

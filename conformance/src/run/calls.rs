@@ -2,7 +2,7 @@
 
 mod check;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reference_stack::Call;
@@ -277,14 +277,8 @@ impl Calls<'_> {
         port: u16,
     ) -> Result<SockAddr, CallError> {
         let expr = self.arg(call, at)?;
-        let in_v4 = |ip: IpAddr, port: u16| match ip {
-            IpAddr::V4(addr) => Ok(SockAddr::In { addr, port }),
-            IpAddr::V6(_) => {
-                Err(CallError::Unsupported("IPv6 socket addresses are not supported yet".into()))
-            }
-        };
         match &expr.kind {
-            ExprKind::Ellipsis => in_v4(ip, port),
+            ExprKind::Ellipsis => Ok(SocketAddr::new(ip, port).into()),
             ExprKind::Struct(_) => {
                 let port = match expr.field("sin_port").map(|e| &e.kind) {
                     Some(ExprKind::Htons(port)) => *port,
@@ -293,7 +287,7 @@ impl Calls<'_> {
                     }
                 };
                 match expr.field("sin_addr").map(|e| &e.kind) {
-                    Some(ExprKind::Address(ip)) => in_v4(*ip, port),
+                    Some(ExprKind::Address(ip)) => Ok(SocketAddr::new(*ip, port).into()),
                     _ => Err(self
                         .error(expr.span, "sin_addr has to be inet_addr(\"ADDRESS\")")
                         .into()),
@@ -308,8 +302,8 @@ impl Calls<'_> {
 
     fn bound(&mut self, call: &ast::Call, addr: SockAddr) -> Result<(), ScriptError> {
         let fd = self.int(call, 0)? as i32;
-        if let (Some(socket), SockAddr::In { port, .. }) = (self.sockets.by_script_fd(fd), addr) {
-            socket.local_port = Some(port);
+        if let (Some(socket), Some(addr)) = (self.sockets.by_script_fd(fd), addr.inet()) {
+            socket.local_port = Some(addr.port());
         }
         Ok(())
     }
@@ -318,12 +312,13 @@ impl Calls<'_> {
     fn connecting(&mut self, call: &ast::Call, addr: SockAddr) -> Result<(), ScriptError> {
         let fd = self.int(call, 0)? as i32;
         let Some(socket) = self.sockets.by_script_fd(fd) else { return Ok(()) };
-        match addr {
-            SockAddr::Unspec => socket.state = State::New,
-            SockAddr::In { addr, port } if socket.state == State::New => {
+        match addr.inet() {
+            None if addr == SockAddr::Unspec => socket.state = State::New,
+            Some(to) if socket.state == State::New => {
                 socket.state = State::Connecting;
-                socket.remote = addr.into();
-                socket.remote_port = Some(port);
+                // What a mapped address names is on the wire as IPv4.
+                socket.remote = to.ip().to_canonical();
+                socket.remote_port = Some(to.port());
             }
             _ => {}
         }
@@ -416,13 +411,8 @@ impl Calls<'_> {
                 self.args(call, 3, 3)?;
                 let message = self.arg(call, 1)?;
                 let (len, flags) = (self.message_len(message)?, self.int(call, 2)? as i32);
-                let (ip, port) = (self.config.connect_ip(), self.config.connect_port);
-                let addr = match ip {
-                    IpAddr::V4(addr) => SockAddr::In { addr, port },
-                    IpAddr::V6(_) => {
-                        return Err(CallError::Unsupported("IPv6 is not supported yet".into()));
-                    }
-                };
+                let addr =
+                    SocketAddr::new(self.config.connect_ip(), self.config.connect_port).into();
                 self.connecting(call, addr)?;
                 value(Call::Sendmsg {
                     fd,

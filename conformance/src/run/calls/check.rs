@@ -1,7 +1,7 @@
 //! What a call returned against what the script expects.
 
 use reference_stack::Errno;
-use reference_stack::syscalls::{Ret, SockAddr, SysResult};
+use reference_stack::syscalls::{Ret, SysResult};
 
 use super::{Calls, Check, OptValue};
 use crate::run::connection::{Socket, State};
@@ -80,9 +80,10 @@ impl Calls<'_> {
                 socket.live_fd = Some(live);
                 self.sockets.add(socket);
             }
-            (Check::Accepted, Ret::Accepted { peer: SockAddr::In { port, .. }, .. }) => {
+            (Check::Accepted, Ret::Accepted { peer, .. }) => {
+                let port = peer.inet().map(|peer| peer.port());
                 let is_child = |s: &&mut Socket| {
-                    s.live_fd.is_none() && s.state != State::New && s.remote_port == Some(*port)
+                    s.live_fd.is_none() && s.state != State::New && s.remote_port == port
                 };
                 if let Some(child) = self.sockets.list.iter_mut().find(is_child) {
                     child.live_fd = Some(live);

@@ -177,7 +177,12 @@ fn __inet_bind(
 }
 
 /// `sk_prot->get_port`.
-pub(crate) fn get_port(socks: &mut Socks, net: &mut Net, id: SockId, port: u16) -> Result<(), Errno> {
+pub(crate) fn get_port(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    port: u16,
+) -> Result<(), Errno> {
     match socks.get(id) {
         Some(Sock::Tcp(_)) => inet_csk_get_port(socks, net, id, port),
         Some(Sock::Udp(_)) => udp_v4_get_port(socks, net, id, port),

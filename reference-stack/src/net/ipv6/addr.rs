@@ -109,7 +109,8 @@ mod tests {
         let v4_one = at([10, 0, 0, 1], None, false);
         let dual = at([0; 4], Some("::"), false);
         let v6_only = at([0; 4], Some("::"), true);
-        let v6_one = at([127, 0, 0, 6], Some("fd00::1"), false);
+        // bind(2) makes a socket with an IPv6 address IPv6-only.
+        let v6_one = at([127, 0, 0, 6], Some("fd00::1"), true);
         let mapped = at([10, 0, 0, 1], Some("::ffff:10.0.0.1"), false);
         for (a, b, overlap) in [
             (dual, v4_any, true),

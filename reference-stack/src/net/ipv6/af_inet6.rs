@@ -133,8 +133,10 @@ fn check_bind_addr(
         if sk.pinet6.as_deref().is_some_and(|np| np.ipv6only) {
             return Err(Errno::EINVAL);
         }
-        let ours =
-            matches!(inet_addr_type(net, v4), RtType::Local | RtType::Multicast | RtType::Broadcast);
+        let ours = matches!(
+            inet_addr_type(net, v4),
+            RtType::Local | RtType::Multicast | RtType::Broadcast
+        );
         let free = sk.freebind || net.sysctl.ip_nonlocal_bind != 0;
         return match v4.is_unspecified() || ours || free {
             true => Ok(v4),
