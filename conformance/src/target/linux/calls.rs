@@ -1,6 +1,6 @@
 //! A script's calls as real system calls.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,11 @@ use reference_stack::syscalls::{Cmsg, EpollEvent, FdSets, PollFd, SockAddr, SysR
 use reference_stack::{Call, Errno, Ret};
 
 const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
 /// Size of `struct sockaddr_in`.
 const SOCKADDR_IN: usize = 16;
+/// Bytes of a `struct sockaddr_in6`.
+const SOCKADDR_IN6: usize = 28;
 const MSG_ZEROCOPY: i32 = 0x400_0000;
 /// The longest buffer that a script can ask for.
 const MAX_BUFFER: usize = 1 << 26;
@@ -224,6 +227,14 @@ fn to_bytes(addr: SockAddr) -> Vec<u8> {
             bytes[4..8].copy_from_slice(&addr.octets());
             AF_INET
         }
+        SockAddr::In6 { addr, port, flowinfo, scope_id } => {
+            bytes.resize(SOCKADDR_IN6, 0);
+            bytes[2..4].copy_from_slice(&port.to_be_bytes());
+            bytes[4..8].copy_from_slice(&flowinfo.to_be_bytes());
+            bytes[8..24].copy_from_slice(&addr.octets());
+            bytes[24..28].copy_from_slice(&scope_id.to_ne_bytes());
+            AF_INET6
+        }
         SockAddr::Unspec => 0,
         SockAddr::Other(family) => family,
     };
@@ -240,6 +251,16 @@ fn from_bytes(bytes: &[u8]) -> Option<SockAddr> {
             let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
             let ip: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
             Some(SockAddr::In { addr: Ipv4Addr::from(ip), port })
+        }
+        AF_INET6 => {
+            let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
+            let ip: [u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+            Some(SockAddr::In6 {
+                addr: Ipv6Addr::from(ip),
+                port: u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?),
+                flowinfo: u32::from_be_bytes(word(4)?),
+                scope_id: u32::from_ne_bytes(word(24)?),
+            })
         }
         other => Some(SockAddr::Other(other)),
     }
