@@ -326,8 +326,10 @@ impl Target for Reference {
 
     fn administrate(&mut self, what: &Admin) -> Result<(), Refusal> {
         match what {
-            // No metrics are kept from connection to connection, so the cache is always empty.
-            Admin::FlushTcpMetrics => Ok(()),
+            Admin::FlushTcpMetrics => {
+                self.kernel.ip_tcp_metrics_flush();
+                Ok(())
+            }
             Admin::Route { verb, to, via, metrics } => self.route(*verb, *to, *via, metrics),
             Admin::Address { add, address, prefix } => {
                 let address = v4(*address)?;

@@ -126,6 +126,11 @@ impl Kernel {
         Ok(())
     }
 
+    /// `ip tcp_metrics flush all`.
+    pub fn ip_tcp_metrics_flush(&mut self) {
+        self.net.ip.tcp_metrics.flush();
+    }
+
     /// Plugs the cable of a port in or out.
     pub fn set_link(&mut self, port: Port, up: bool) {
         dev::set_link(&mut self.net, port, up);

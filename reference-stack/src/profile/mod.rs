@@ -118,6 +118,8 @@ pub struct Profile {
     /// A reset of a request has to stand at RCV.NXT exactly (later stable kernels; held against
     /// 6.1.192).
     pub reqsk_rst_exact: bool,
+    /// TCP_INFO tells that a socket was made by Fast Open (`TCPI_OPT_TFO_CHILD`, 6.16 and later).
+    pub tcpi_tfo_child: bool,
 }
 
 impl Profile {
@@ -155,6 +157,7 @@ impl Profile {
             rcv_rtt_wants_empty_queue: modern,
             drs_doubles_first: version == Version::V7_2,
             reqsk_rst_exact: version > Version::V5_15,
+            tcpi_tfo_child: modern,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::net::socket::{
     sock_sendmsg, sockfd_lookup_light, with_socket,
 };
 use crate::time::{HrtimerId, NSEC_PER_MSEC, TimerId};
-use crate::uapi::{F_GETFD, F_GETFL, F_SETFD, F_SETFL, MSG_DONTWAIT, O_NONBLOCK};
+use crate::uapi::{F_GETFD, F_GETFL, F_SETFD, F_SETFL, MSG_DONTWAIT, MSG_FASTOPEN, O_NONBLOCK};
 use reference_stack_macros::traced;
 
 /// A call that waits: everything it needs to be tried again.
@@ -90,8 +90,8 @@ impl Blocked {
     /// The result that interrupts the wait (a signal without restart).
     pub(crate) fn interrupted(&self) -> SysResult {
         match self {
-            Self::Write { msg, .. } | Self::Send { msg, .. } if msg.done > 0 => {
-                Ok(Ret::Int(msg.done as i64))
+            Self::Write { msg, .. } | Self::Send { msg, .. } if msg.taken() > 0 => {
+                Ok(Ret::Int(msg.taken() as i64))
             }
             Self::Read { msg, .. } | Self::Recv { msg, .. } if !msg.buf.is_empty() => {
                 Ok(received(msg.clone()))
@@ -131,12 +131,15 @@ fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Out
         Call::Sendto { fd, data, flags, addr } | Call::Sendmsg { fd, data, flags, addr, .. } => {
             let file = sockfd_lookup_light(k, files, fd)?;
             let addr = match addr {
+                Some(SockAddr::Unspec) if flags & MSG_FASTOPEN != 0 => {
+                    return Err(Errno::EOPNOTSUPP);
+                }
                 Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
                 Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
                 addr => addr.and_then(SockAddr::inet),
             };
             let nonblock = flags & MSG_DONTWAIT != 0;
-            let msg = SendMsg { data, done: 0, flags, nonblock, addr };
+            let msg = SendMsg::new(data, flags, nonblock, addr);
             Ok(wait_start(k, task, files, Blocked::Send { file, msg }))
         }
         Call::Recvfrom { fd, len, flags } | Call::Recvmsg { fd, len, flags, .. } => {
@@ -281,7 +284,7 @@ fn sys_write(
     data: std::sync::Arc<Vec<u8>>,
 ) -> Result<Outcome, Errno> {
     let file = k.fs.fdget(files, fd)?;
-    let msg = SendMsg { data, done: 0, flags: 0, nonblock: false, addr: None };
+    let msg = SendMsg::new(data, 0, false, None);
     Ok(wait_start(k, task, files, Blocked::Write { file, msg }))
 }
 

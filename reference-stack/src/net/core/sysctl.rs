@@ -2,6 +2,7 @@
 //! fields of `Sysctl` (Linux `net/core/sysctl_net_core.c`, `net/ipv4/sysctl_net_ipv4.c`).
 
 use crate::errno::Errno;
+use crate::net::ipv4::tcp_fastopen::TcpFastopenContext;
 use crate::profile::{Profile, Version};
 
 macro_rules! sysctls {
@@ -20,6 +21,8 @@ macro_rules! sysctls {
             pub(crate) ip_local_port_range: [u16; 2],
             /// `net.ipv4.tcp_congestion_control`.
             pub(crate) tcp_congestion_control: CongestionName,
+            /// `net.ipv4.tcp_fastopen_key`; `None`: not drawn yet.
+            pub(crate) tcp_fastopen_key: Option<TcpFastopenContext>,
         }
 
         impl Sysctl {
@@ -41,6 +44,7 @@ macro_rules! sysctls {
                     tcp_mem: tcp_mem_default(p),
                     ip_local_port_range: [32768, 60999],
                     tcp_congestion_control: CongestionName::Cubic,
+                    tcp_fastopen_key: None,
                 }
             }
         }
@@ -235,6 +239,10 @@ impl Sysctl {
             "net.ipv4.tcp_mem" => join(&self.tcp_mem),
             "net.ipv4.ip_local_port_range" => join(&self.ip_local_port_range),
             "net.ipv4.tcp_congestion_control" => self.tcp_congestion_control.name().to_owned(),
+            "net.ipv4.tcp_fastopen_key" => match self.tcp_fastopen_key {
+                Some(keys) => keys.to_text(),
+                None => ["00000000"; 4].join("-"),
+            },
             "net.ipv4.tcp_available_congestion_control"
             | "net.ipv4.tcp_allowed_congestion_control" => "reno cubic".to_owned(),
             // The table hands out `&mut`; reading goes through a copy.
@@ -273,6 +281,11 @@ impl Sysctl {
             "net.ipv4.tcp_congestion_control" => {
                 self.tcp_congestion_control = CongestionName::from_name(value.trim())
                     .ok_or_else(|| invalid("reno or cubic"))?;
+            }
+            "net.ipv4.tcp_fastopen_key" => {
+                let keys = TcpFastopenContext::from_text(value);
+                self.tcp_fastopen_key =
+                    Some(keys.ok_or_else(|| invalid("one or two keys of the form 1-2-3-4"))?);
             }
             _ => {
                 let Some((field, low, high)) = self.int_field(name) else {

@@ -8,10 +8,12 @@ use super::raw;
 use super::route::RtType;
 use super::tcp::{
     has_backlog, sk_flush_backlog, tcp_close, tcp_disconnect, tcp_ioctl, tcp_recvmsg, tcp_sendmsg,
-    tcp_shutdown,
+    tcp_set_state, tcp_shutdown,
 };
+use super::tcp_fastopen::*;
 use super::tcp_ipv4::{tcp_v4_connect, tcp_v4_init_sock};
 use super::tcp_minisocks::tcp_settle;
+use super::tcp_output::tcp_connect;
 use super::tcp_sock::*;
 use super::udp::{
     udp_close, udp_connect, udp_disconnect, udp_init_sock, udp_inq, udp_recvmsg, udp_sendmsg,
@@ -213,6 +215,14 @@ pub(crate) fn inet_listen(
         return Err(Errno::EINVAL);
     }
     tp.sk.sk_max_ack_backlog = backlog;
+    let without_sockopt = TFO_SERVER_WO_SOCKOPT1 | TFO_SERVER_ENABLE;
+    if old_state != TcpState::Listen
+        && net.sysctl.tcp_fastopen & without_sockopt == without_sockopt
+        && fastopen_max_qlen(tp) == 0
+    {
+        fastopen_queue_tune(tp, net, backlog);
+        tcp_fastopen_init_key_once(net);
+    }
     if old_state != TcpState::Listen {
         inet_csk_listen_start(socks, net, sock.sk)?;
     }
@@ -231,7 +241,7 @@ pub(crate) fn inet_stream_connect(
     addr: SockAddr,
     nonblock: bool,
 ) -> IoResult<()> {
-    __inet_stream_connect(socks, net, sock, addr, nonblock)
+    __inet_stream_connect(socks, net, sock, Some(addr), nonblock, false)
 }
 
 #[reference_stack_macros::traced]
@@ -239,34 +249,46 @@ fn __inet_stream_connect(
     socks: &mut Socks,
     net: &mut Net,
     sock: &mut Socket,
-    addr: SockAddr,
+    addr: Option<SockAddr>,
     nonblock: bool,
+    is_sendmsg: bool,
 ) -> IoResult<()> {
     let id = sock.sk;
-    if addr == SockAddr::Unspec {
+    if addr == Some(SockAddr::Unspec) {
         let done = disconnect(socks, net, id);
         sock.state =
             if done.is_ok() { SocketState::Unconnected } else { SocketState::Disconnecting };
         return done.map(Progress::Done);
     }
+    let defer = socks.tcp(id).is_some_and(|tp| tp.fastopen.defer_connect);
     let pending = match sock.state {
         SocketState::Disconnecting => return Err(Errno::EINVAL),
         SocketState::Connected => return Err(Errno::EISCONN),
+        SocketState::Connecting if defer && is_sendmsg => Errno::EINPROGRESS,
+        SocketState::Connecting if defer => Errno::EISCONN,
         SocketState::Connecting => Errno::EALREADY,
         SocketState::Unconnected => {
             let tp = socks.tcp(id).ok_or(Errno::EINVAL)?;
             if tp.sk.sk_state != TcpState::Close {
                 return Err(Errno::EISCONN);
             }
-            tcp_proto_connect(socks, net, id, addr)?;
+            tcp_proto_connect(socks, net, id, addr.ok_or(Errno::EINVAL)?)?;
             sock.state = SocketState::Connecting;
+            if socks.tcp(id).is_some_and(|tp| tp.fastopen.defer_connect) {
+                return Ok(Progress::Done(()));
+            }
             Errno::EINPROGRESS
         }
     };
     let tp = socks.tcp_mut(id).ok_or(Errno::EINVAL)?;
     match tp.sk.sk_state {
         TcpState::SynSent | TcpState::SynRecv if nonblock => Err(pending),
-        TcpState::SynSent | TcpState::SynRecv => Ok(Progress::Wait),
+        TcpState::SynSent | TcpState::SynRecv => {
+            // Data that waits behind a SYN lets the third ACK wait for it.
+            let waits = tp.fastopen.fastopen_req.as_ref().is_some_and(|r| r.copied < r.data.len());
+            tp.sk.sk_write_pending = waits.into();
+            Ok(Progress::Wait)
+        }
         TcpState::Close => {
             let err = tp.sk.sock_error().err().unwrap_or(Errno::ECONNABORTED);
             sock.state = SocketState::Unconnected;
@@ -483,6 +505,15 @@ pub(crate) fn inet_sendmsg(
 ) -> IoResult<usize> {
     match socks.get(sock.sk) {
         Some(Sock::Tcp(_)) => loop {
+            let tp = socks.tcp(sock.sk).ok_or(Errno::EINVAL)?;
+            let opens = msg.flags & MSG_FASTOPEN != 0 || tp.fastopen.defer_connect;
+            let started = msg.fastopen == FastopenSend::Connecting;
+            if (opens || started)
+                && msg.fastopen != FastopenSend::Connected
+                && let Some(end) = tcp_sendmsg_fastopen(socks, net, sock, msg).transpose()
+            {
+                return end;
+            }
             let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
             let sent = tcp_sendmsg(tp, net, msg)?;
             if sent == Progress::Wait && has_backlog(socks, sock.sk) {
@@ -502,6 +533,74 @@ pub(crate) fn inet_sendmsg(
             }
         }
     }
+}
+
+/// A send that opens the connection (`tcp_sendmsg_fastopen`): with MSG_FASTOPEN, or the first one
+/// after a deferred connect(). `None`: connected, the rest goes as usual.
+///
+/// # Errors
+/// EOPNOTSUPP if the sysctl does not allow it, EALREADY if one is under way, EINPROGRESS if
+/// nothing went with the SYN and the caller does not wait, and connect()'s.
+fn tcp_sendmsg_fastopen(
+    socks: &mut Socks,
+    net: &mut Net,
+    sock: &mut Socket,
+    msg: &mut SendMsg,
+) -> Result<Option<Progress<usize>>, Errno> {
+    if msg.fastopen == FastopenSend::Start {
+        begin_fastopen(socks, net, sock, msg)?;
+    }
+    let addr = msg.addr.map(SockAddr::from);
+    let again = msg.fastopen == FastopenSend::Connecting;
+    msg.fastopen = FastopenSend::Connecting;
+    let connected = match __inet_stream_connect(socks, net, sock, addr, msg.nonblock, true) {
+        // The connection that this call began is still under way.
+        Err(Errno::EALREADY) if again => Err(Errno::EINPROGRESS),
+        other => other,
+    };
+    if connected == Ok(Progress::Wait) {
+        return Ok(Some(Progress::Wait));
+    }
+    if let Some(tp) = socks.tcp_mut(sock.sk) {
+        tp.sk.sk_write_pending = 0;
+        if let Some(req) = tp.fastopen.fastopen_req.take() {
+            msg.copied_syn = req.copied;
+            tp.fastopen.defer_connect = false;
+        }
+    }
+    msg.fastopen = FastopenSend::Connected;
+    match connected {
+        Err(Errno::EINPROGRESS) if msg.copied_syn > 0 => Ok(Some(Progress::Done(msg.copied_syn))),
+        Err(e) => Err(e),
+        Ok(_) => Ok(None),
+    }
+}
+
+/// Notes what the SYN is to carry, and sends the one that connect() deferred.
+fn begin_fastopen(
+    socks: &mut Socks,
+    net: &mut Net,
+    sock: &mut Socket,
+    msg: &SendMsg,
+) -> Result<(), Errno> {
+    let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
+    if net.sysctl.tcp_fastopen & TFO_CLIENT_ENABLE == 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if tp.fastopen.fastopen_req.is_some() {
+        return Err(Errno::EALREADY);
+    }
+    let request = TcpFastopenRequest {
+        cookie: Some(TcpFastopenCookie::default()),
+        data: msg.data.clone(),
+        copied: 0,
+    };
+    tp.fastopen.fastopen_req = Some(Box::new(request));
+    if tp.fastopen.defer_connect && tcp_connect(tp, net).is_err() {
+        tcp_set_state(tp, net, TcpState::Close);
+        tp.sk.inet_dport = 0;
+    }
+    Ok(())
 }
 
 /// recv(2) and its kin (`inet_recvmsg`).

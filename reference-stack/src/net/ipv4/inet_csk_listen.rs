@@ -5,6 +5,9 @@ use super::inet_connection_sock::*;
 use super::inet_hashtables::*;
 use super::mib::{Tcp, TcpExt};
 use super::tcp::{tcp_disconnect, tcp_set_state, tcp_write_queue_purge};
+use super::tcp_fastopen::{
+    tcp_fastopen_active_disable_ofo_check, tcp_fastopen_forget_listener, tcp_passive_fastopen,
+};
 use super::tcp_input::purge_charged;
 use super::tcp_ipv4::tcp_v4_send_synack;
 use super::tcp_sock::*;
@@ -188,6 +191,7 @@ pub(crate) fn inet_csk_listen_stop(socks: &mut Socks, net: &mut Net, id: SockId)
         }
         inet_csk_destroy_sock(socks, net, child);
     }
+    tcp_fastopen_forget_listener(socks, id);
     let requests: Vec<SockId> = socks
         .iter()
         .filter_map(|(at, sock)| match sock {
@@ -243,6 +247,7 @@ pub(crate) fn inet_csk_destroy_sock(socks: &mut Socks, net: &mut Net, id: SockId
     inet_unhash(socks, id);
     inet_put_port(socks, id);
     let Some(tp) = socks.tcp_mut(id) else { return };
+    tcp_fastopen_active_disable_ofo_check(tp, net);
     tcp_clear_xmit_timers(tp, net);
     tcp_write_queue_purge(tp, net);
     purge_charged(tp, net, |tp| &mut tp.out_of_order_queue);
@@ -298,24 +303,35 @@ pub(crate) fn inet_csk_complete_hashdance(
     }
 }
 
-/// Sends a SYN-ACK again (`inet_rtx_syn_ack`, `tcp_rtx_synack`); whether it was sent.
+/// Sends a request's SYN-ACK again (`inet_rtx_syn_ack`); whether it was sent.
 pub(crate) fn inet_rtx_syn_ack(
     socks: &mut Socks,
     net: &mut Net,
     listener: SockId,
     req_id: SockId,
 ) -> bool {
-    let txhash = net.rng.next_u32().max(1);
-    let Some(req) = socks.req_mut(req_id) else { return false };
-    req.txhash = txhash;
-    if !tcp_v4_send_synack(socks, net, listener, req_id) {
+    let Some(mut req) = socks.req(req_id).cloned() else { return false };
+    let Some(tp) = socks.tcp_mut(listener) else { return false };
+    let sent = tcp_rtx_synack(tp, net, &mut req);
+    if let Some(stored) = socks.req_mut(req_id) {
+        *stored = req;
+    }
+    sent
+}
+
+/// The same for a request in hand, of a listener or of the child that Fast Open made of it
+/// (`tcp_rtx_synack`).
+pub(crate) fn tcp_rtx_synack(tp: &mut TcpSock, net: &mut Net, req: &mut RequestSock) -> bool {
+    req.txhash = net.rng.next_u32().max(1);
+    if !tcp_v4_send_synack(tp, net, req, None) {
         return false;
     }
     net.mib.inc(Tcp::RetransSegs);
     net.mib.inc(TcpExt::TCPSynRetrans);
-    if let Some(req) = socks.req_mut(req_id) {
-        req.num_retrans = req.num_retrans.saturating_add(1);
+    if tcp_passive_fastopen(tp) {
+        tp.total_retrans = tp.total_retrans.wrapping_add(1);
     }
+    req.num_retrans = req.num_retrans.saturating_add(1);
     true
 }
 

@@ -22,8 +22,10 @@ pub(crate) mod route;
 pub mod tcp;
 pub(crate) mod tcp_cong;
 pub(crate) mod tcp_cubic;
+pub(crate) mod tcp_fastopen;
 pub(crate) mod tcp_input;
 pub(crate) mod tcp_ipv4;
+pub(crate) mod tcp_metrics;
 pub(crate) mod tcp_minisocks;
 pub(crate) mod tcp_output;
 pub(crate) mod tcp_rate;
@@ -53,6 +55,10 @@ pub(crate) struct Ipv4 {
     /// Second (of jiffies) that the allowance of challenge ACKs is of, and what is left of it.
     pub(crate) challenge_timestamp: Option<u64>,
     pub(crate) challenge_count: u32,
+    /// How Fast Open of connecting sockets fared.
+    pub(crate) tfo_active: tcp_fastopen::TfoActive,
+    /// What is remembered of peers.
+    pub(crate) tcp_metrics: tcp_metrics::TcpMetrics,
 }
 
 /// Keys that Linux draws at boot or at first use.

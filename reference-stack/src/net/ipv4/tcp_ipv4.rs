@@ -11,6 +11,7 @@ use super::inet_hashtables::*;
 use super::inet_timewait_sock::*;
 use super::ip_output::{ReplyArgs, ip_build_and_send_pkt, ip_send_unicast_reply};
 use super::route::{Dst, Flow4, RtType, ip_route_connect, ip_route_output_flow, ipv4_update_pmtu};
+use super::tcp_fastopen::{TcpFastopenCookie, tcp_fastopen_defer_connect};
 use super::tcp_input::*;
 use super::tcp_minisocks::*;
 use super::tcp_output::*;
@@ -181,6 +182,9 @@ fn send_syn(socks: &mut Socks, net: &mut Net, id: SockId, dst: Dst) -> Result<()
     }
     tp.tsoffset = ts_off;
     tp.sk.inet_id = net.rng.next_u32() as u16;
+    if tcp_fastopen_defer_connect(tp, net) {
+        return Ok(());
+    }
     tcp_connect(tp, net)
 }
 
@@ -440,17 +444,16 @@ pub(crate) fn inet_csk_route_req(
     ip_route_output_flow(net, &mut fl).inspect_err(|_| net.mib.inc(Ip::OutNoRoutes))
 }
 
-/// Sends a request's SYN-ACK (`tcp_v4_send_synack`); whether it was sent.
+/// Sends a request's SYN-ACK (`tcp_v4_send_synack`); whether it was sent. `tp` is the listener,
+/// or the child that Fast Open made of the request; `foc` the cookie that goes with it.
 pub(crate) fn tcp_v4_send_synack(
-    socks: &mut Socks,
+    tp: &mut TcpSock,
     net: &mut Net,
-    listener: SockId,
-    req_id: SockId,
+    req: &mut RequestSock,
+    foc: Option<TcpFastopenCookie>,
 ) -> bool {
-    let Some(mut req) = socks.req(req_id).cloned() else { return false };
-    let Some(tp) = socks.tcp_mut(listener) else { return false };
-    let Ok(dst) = inet_csk_route_req(tp, net, &req) else { return false };
-    let skb = tcp_make_synack(tp, net, &dst, &mut req);
+    let Ok(dst) = inet_csk_route_req(tp, net, req) else { return false };
+    let skb = tcp_make_synack(tp, net, &dst, req, foc);
     let args = ReplyArgs {
         saddr: req.ir_loc_addr,
         daddr: req.ir_rmt_addr,
@@ -462,9 +465,6 @@ pub(crate) fn tcp_v4_send_synack(
         sport: req.ir_num,
         dport: req.ir_rmt_port,
     };
-    if let Some(stored) = socks.req_mut(req_id) {
-        stored.snt_synack = req.snt_synack;
-    }
     // A full queue is no failure of the request (net_xmit_eval).
     !matches!(ip_build_and_send_pkt(net, skb, &args, &dst), Err(e) if e != Errno::ENOBUFS)
 }
@@ -631,10 +631,11 @@ fn tcp_v4_timewait_ack(socks: &Socks, net: &mut Net, id: SockId, skb: &Skb) {
     tcp_v4_send_ack(net, skb, context, &ack);
 }
 
-/// Acknowledges what a request has (`tcp_v4_reqsk_send_ack`); the window is scaled (RFC 7323 2.3).
-pub(crate) fn tcp_v4_reqsk_send_ack(net: &mut Net, skb: &Skb, req: &RequestSock) {
+/// Acknowledges what a request has (`tcp_v4_reqsk_send_ack`), standing at `seq`: its own SYN's
+/// end, or what a Fast Open child has sent. The window is scaled (RFC 7323 2.3).
+pub(crate) fn tcp_v4_reqsk_send_ack(net: &mut Net, skb: &Skb, req: &RequestSock, seq: SeqNum) {
     let ack = AckReply {
-        seq: req.snt_isn + 1,
+        seq,
         ack: req.rcv_nxt,
         win: req.rsk_rcv_wnd >> req.rcv_wscale,
         tsval: tcp_time_stamp_raw(net).wrapping_add(req.ts_off),
@@ -717,7 +718,11 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
     if tp.sk.sk_state == TcpState::Close {
         return;
     }
-    if tp.sk.sk_state != TcpState::Listen && !seq.between(tp.snd_una, tp.snd_nxt) {
+    let fastopen = tp.fastopen.fastopen_rsk.as_ref();
+    // A Fast Open child's SYN-ACK is still on its way.
+    let snd_una = fastopen.map_or(tp.snd_una, |req| req.snt_isn);
+    let fastopen = fastopen.is_some();
+    if tp.sk.sk_state != TcpState::Listen && !seq.between(snd_una, tp.snd_nxt) {
         net.mib.inc(TcpExt::OutOfWindowIcmps);
         return;
     }
@@ -738,16 +743,19 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
             return;
         }
         (ICMP_DEST_UNREACH, Some((err, _))) => {
-            if matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH) {
+            if !fastopen && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH) {
                 tcp_ld_RTO_revert(tp, net, seq);
             }
             err
         }
         _ => return,
     };
+    // A child that was accepted is a connection already.
+    let accepted = fastopen && tp.icsk.listener.is_none();
+    let opening = matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) && !accepted;
     if owned {
         tp.sk.sk_err_soft = Some(err);
-    } else if matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) {
+    } else if opening {
         tp.sk.sk_err = Some(err);
         net.wake_up(tp.sk.id);
         tcp_done(tp, net);

@@ -13,7 +13,9 @@ use crate::net::ipv4::inet_timewait_sock::*;
 use crate::net::ipv4::mib::{Tcp, TcpExt};
 use crate::net::ipv4::route::Dst;
 use crate::net::ipv4::tcp::tcp_done;
+use crate::net::ipv4::tcp_fastopen::{Fastopen, reqsk_fastopen_remove, tcp_fastopen_settle};
 use crate::net::ipv4::tcp_ipv4::*;
+use crate::net::ipv4::tcp_metrics::tcp_update_metrics;
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_timer::keepalive_time_when;
 use crate::time::{Jiffies, TimerId};
@@ -156,6 +158,7 @@ fn fin_wait2(
 /// TIME-WAIT takes 60 s). The socket is closed here; its place in the tables changes when
 /// [`tcp_settle`] sees it.
 pub(crate) fn tcp_time_wait(tp: &mut TcpSock, net: &mut Net, state: TcpState, timeo: Jiffies) {
+    tcp_update_metrics(tp, net);
     let rto = (tp.icsk.icsk_rto << 2) - (tp.icsk.icsk_rto >> 1);
     let timeo = if state == TcpState::TimeWait { tcp_timewait_len(net) } else { timeo.max(rto) };
     // What the minisock needs is still in the closed socket.
@@ -168,9 +171,11 @@ pub(crate) fn tcp_time_wait(tp: &mut TcpSock, net: &mut Net, state: TcpState, ti
 /// `tcp_set_state()` and `tcp_done()` do at once, where the tables are at hand).
 pub(crate) fn tcp_settle(socks: &mut Socks, net: &mut Net, id: SockId) {
     let Some(tp) = socks.tcp(id) else { return };
-    if tp.sk.sk_state != TcpState::Close {
-        return;
+    let closed = tp.sk.sk_state == TcpState::Close;
+    if tp.fastopen.removed.is_some() {
+        tcp_fastopen_settle(socks, net, id);
     }
+    let Some(tp) = socks.tcp(id).filter(|_| closed) else { return };
     let (time_wait, dead, keep_port) = (tp.time_wait, tp.sk.dead, tp.sk.bindport_lock);
     if let Some((state, timeo)) = time_wait {
         inet_twsk_hashdance(socks, net, id, state, timeo);
@@ -315,12 +320,15 @@ fn inet_csk_clone(tp: &mut TcpSock, req: &RequestSock, id: SockId) {
     icsk.accept_queue = VecDeque::new();
     icsk.reqsk_qlen = 0;
     icsk.reqsk_young = 0;
+    icsk.fastopenq = None;
     icsk.listener = Some(req.listener);
     icsk.icsk_retransmits = 0;
     icsk.icsk_backoff = 0;
     icsk.icsk_probes_out = 0;
     icsk.icsk_probes_tstamp = None;
     icsk.icsk_pending = IcskPending::None;
+    tp.fastopen =
+        Fastopen { fastopen_no_cookie: tp.fastopen.fastopen_no_cookie, ..Fastopen::default() };
     // TCP_DEFER_ACCEPT is the listener's.
     tp.defer_accept = 0;
 }
@@ -405,6 +413,78 @@ pub(crate) fn tcp_check_req(
     CheckReq::Child(child)
 }
 
+/// A segment for a Fast Open child before its third ACK (`tcp_check_req` with `fastopen`): whether
+/// the child's state takes it.
+pub(crate) fn tcp_check_req_fastopen(tp: &mut TcpSock, net: &mut Net, skb: &Skb) -> bool {
+    let Some(mut req) = tp.fastopen.fastopen_rsk.take() else { return true };
+    let checked = check_child_request(tp, net, &mut req, skb);
+    tp.fastopen.fastopen_rsk = Some(req);
+    if checked == ChildRequest::Abort {
+        reqsk_fastopen_remove(tp, true);
+        tcp_reset(tp, net);
+    }
+    checked == ChildRequest::Go
+}
+
+/// What a segment means to the request of a Fast Open child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ChildRequest {
+    Go,
+    Drop,
+    /// A valid reset.
+    Abort,
+}
+
+fn check_child_request(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    req: &mut RequestSock,
+    skb: &Skb,
+) -> ChildRequest {
+    let seg = Seg::new(skb);
+    let mib = TcpExt::TCPACKSkippedSynRecv;
+    let mut flg = seg.th.flags & (TCPHDR_RST | TCPHDR_SYN | TCPHDR_ACK);
+    let age = reqsk_timeout(req, net) / u64::from(net.time.hz());
+    let stamp = ktime_get_seconds(net).saturating_sub(age);
+    let (paws_reject, tsval) = paws(net, skb, req.ts_recent, stamp, seg.th.rst());
+    if seg.seq == req.rcv_isn && flg == TCPHDR_SYN && !paws_reject {
+        if !tcp_oow_rate_limited(net, &seg, mib, &mut req.last_oow_ack_time) {
+            tcp_rtx_synack(tp, net, req);
+        }
+        return ChildRequest::Drop;
+    }
+    let window_end = req.rcv_nxt + req.rsk_rcv_wnd;
+    let outside = !tcp_in_window(seg.seq, seg.end_seq, req.rcv_nxt, window_end);
+    let wrong_rst = flg & TCPHDR_RST != 0 && net.profile.reqsk_rst_exact && seg.seq != req.rcv_nxt;
+    if paws_reject || outside || wrong_rst {
+        if (flg & TCPHDR_RST == 0 || (wrong_rst && !outside && !paws_reject))
+            && !tcp_oow_rate_limited(net, &seg, mib, &mut req.last_oow_ack_time)
+        {
+            tcp_v4_reqsk_send_ack(net, skb, req, tp.snd_nxt);
+        }
+        if paws_reject {
+            net.mib.inc(TcpExt::PAWSEstab);
+        }
+        return ChildRequest::Drop;
+    }
+    if let Some(tsval) = tsval.filter(|_| !seg.seq.after(req.rcv_nxt)) {
+        req.ts_recent = tsval;
+    }
+    if seg.seq == req.rcv_isn {
+        flg &= !TCPHDR_SYN;
+    }
+    if flg & TCPHDR_RST != 0 {
+        net.mib.inc(Tcp::AttemptFails);
+        return ChildRequest::Abort;
+    }
+    if flg & TCPHDR_SYN != 0 {
+        net.mib.inc(Tcp::AttemptFails);
+        tcp_v4_send_reset(net, Some(reply_context(tp)), skb);
+        return ChildRequest::Drop;
+    }
+    if flg & TCPHDR_ACK == 0 { ChildRequest::Drop } else { ChildRequest::Go }
+}
+
 /// The SYN came again: the SYN-ACK goes again, and its timer starts anew.
 fn syn_again(socks: &mut Socks, net: &mut Net, req: &mut RequestSock, seg: &Seg) {
     let limited =
@@ -435,7 +515,8 @@ fn mark_acked(socks: &mut Socks, req_id: SockId) {
 fn challenge(socks: &mut Socks, net: &mut Net, req: &mut RequestSock, skb: &Skb, seg: &Seg) {
     let mib = TcpExt::TCPACKSkippedSynRecv;
     if !tcp_oow_rate_limited(net, seg, mib, &mut req.last_oow_ack_time) {
-        tcp_v4_reqsk_send_ack(net, skb, req);
+        let seq = req.snt_isn + 1;
+        tcp_v4_reqsk_send_ack(net, skb, req, seq);
     }
     save_oow_time(socks, req);
 }

@@ -2,6 +2,7 @@
 //! of a request that waits for its third ACK, and of one in TIME-WAIT. Names are Linux's.
 
 use super::tcp_cong::CongestionOps;
+use super::tcp_fastopen::{Fastopen, FastopenQueue};
 use crate::Nanos;
 use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
@@ -122,6 +123,8 @@ pub(crate) struct Icsk {
     /// Requests in SYN-RECEIVED (`qlen`), and those not retransmitted yet (`young`).
     pub(crate) reqsk_qlen: u32,
     pub(crate) reqsk_young: u32,
+    /// Fast Open of a listener; `None`: off.
+    pub(crate) fastopenq: Option<Box<FastopenQueue>>,
     pub(crate) icsk_retransmits: u8,
     pub(crate) icsk_pending: IcskPending,
     pub(crate) icsk_backoff: u8,
@@ -148,6 +151,13 @@ pub(crate) struct Icsk {
     pub(crate) icsk_mtup: MtuProbing,
     /// Where a request or listener this came from (`tp->fastopen_rsk`, accept bookkeeping).
     pub(crate) listener: Option<SockId>,
+}
+
+impl Icsk {
+    /// The listener's Fast Open queue, made if there is none.
+    pub(crate) fn fastopenq_mut(&mut self) -> &mut FastopenQueue {
+        self.fastopenq.get_or_insert_default()
+    }
 }
 
 /// One SACK block.
@@ -404,6 +414,7 @@ pub(crate) struct TcpSock {
     pub(crate) tcp_wstamp_ns: u64,
     /// When the connection's own clock was last read (`tcp_clock_cache`), ns.
     pub(crate) tcp_clock_cache: u64,
+    pub(crate) fastopen: Fastopen,
 }
 
 /// The addresses of a connection over IPv6, seen from this host.
@@ -462,7 +473,7 @@ pub(crate) struct RequestSock {
     /// The third ACK came while the accept queue was full, or is being deferred.
     pub(crate) acked: bool,
     pub(crate) mark: u32,
-    /// Jiffies of the time-out of this try, and when it is due.
+    /// Jiffies of the first time-out.
     pub(crate) timeout: Jiffies,
 }
 
@@ -555,11 +566,45 @@ pub(crate) struct SendMsg {
     pub(crate) data: std::sync::Arc<Vec<u8>>,
     /// Bytes taken so far.
     pub(crate) done: usize,
+    /// Bytes before those that went with a SYN.
+    pub(crate) copied_syn: usize,
+    /// How far a send that opens the connection is.
+    pub(crate) fastopen: FastopenSend,
     /// `MSG_*`.
     pub(crate) flags: i32,
     pub(crate) nonblock: bool,
     /// Where to (UDP, raw).
     pub(crate) addr: Option<SocketAddr>,
+}
+
+impl SendMsg {
+    /// A message of these bytes, none of which is taken yet.
+    pub(crate) fn new(
+        data: std::sync::Arc<Vec<u8>>,
+        flags: i32,
+        nonblock: bool,
+        addr: Option<SocketAddr>,
+    ) -> Self {
+        let fastopen = FastopenSend::Start;
+        Self { data, done: 0, copied_syn: 0, fastopen, flags, nonblock, addr }
+    }
+
+    /// Bytes taken, those of a SYN included.
+    pub(crate) fn taken(&self) -> usize {
+        self.copied_syn + self.done
+    }
+}
+
+/// How far a send that opens its connection is (`MSG_FASTOPEN`, or after a deferred connect()).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum FastopenSend {
+    /// It has not looked yet, or it is an ordinary one.
+    #[default]
+    Start,
+    /// The SYN is out; the handshake is awaited.
+    Connecting,
+    /// Connected: the rest is sent as usual.
+    Connected,
 }
 
 /// How far an operation got: finished, or it has to wait until its socket is woken. A blocked

@@ -3,8 +3,10 @@
 //! The functions that the kernel calls take the table of sockets, since a connection may end.
 
 use super::inet_connection_sock::*;
+use super::inet_csk_listen::tcp_rtx_synack;
 use super::mib::TcpExt;
 use super::tcp::tcp_done;
+use super::tcp_fastopen::tcp_fastopen_active_detect_blackhole;
 use super::tcp_input::{tcp_enter_loss, tcp_fin_time, tcp_timewait_len};
 use super::tcp_minisocks::{tcp_settle, tcp_time_wait};
 use super::tcp_output::*;
@@ -148,6 +150,7 @@ fn tcp_write_timeout(tp: &mut TcpSock, net: &mut Net, orphans: u32) -> bool {
         }
         expired = retransmits_timed_out(tp, net, retry_until, tp.icsk.icsk_user_timeout);
     }
+    tcp_fastopen_active_detect_blackhole(tp, net, expired);
     if expired {
         tcp_write_err(tp, net);
         return true;
@@ -261,6 +264,10 @@ fn timeout_mib(tp: &TcpSock) -> Option<TcpExt> {
 /// The retransmission time-out (`tcp_retransmit_timer`).
 #[traced]
 pub(crate) fn tcp_retransmit_timer(tp: &mut TcpSock, net: &mut Net, orphans: u32) {
+    if tp.fastopen.fastopen_rsk.is_some() {
+        // Before the third ACK nothing else goes again.
+        return tcp_fastopen_synack_timer(tp, net);
+    }
     if tp.packets_out == 0 || tp.rtx_queue.is_empty() {
         return;
     }
@@ -286,6 +293,38 @@ pub(crate) fn tcp_retransmit_timer(tp: &mut TcpSock, net: &mut Net, orphans: u32
         return;
     }
     backoff(tp, net);
+}
+
+/// The SYN-ACK of a Fast Open child goes again (`tcp_fastopen_synack_timer`), once more often than
+/// others.
+fn tcp_fastopen_synack_timer(tp: &mut TcpSock, net: &mut Net) {
+    let Some(mut req) = tp.fastopen.fastopen_rsk.take() else { return };
+    net.mib.inc(TcpExt::TCPTimeouts);
+    let max_retries = match tp.icsk.icsk_syn_retries {
+        0 => net.sysctl.tcp_synack_retries + 1,
+        own => own.into(),
+    };
+    let expired = i64::from(req.num_timeout) >= max_retries;
+    if !expired {
+        if tp.icsk.icsk_retransmits == 1 {
+            tcp_enter_loss(tp, net);
+        }
+        tp.fastopen.fastopen_rsk = Some(req.clone());
+        tcp_rtx_synack(tp, net, &mut req);
+        req.num_timeout = req.num_timeout.saturating_add(1);
+    }
+    let when = u128::from(req.timeout) << req.num_timeout.min(63);
+    tp.fastopen.fastopen_rsk = Some(req);
+    if expired {
+        return tcp_write_err(tp, net);
+    }
+    tp.icsk.icsk_retransmits = tp.icsk.icsk_retransmits.saturating_add(1);
+    if tp.retrans_stamp == 0 {
+        tp.retrans_stamp = tcp_time_stamp(tp);
+    }
+    let max = tcp_rto_max(net);
+    let when = when.min(u128::from(max)) as Jiffies;
+    inet_csk_reset_xmit_timer(tp, net, IcskPending::Retrans, when, max);
 }
 
 /// The peer shrank its window to nothing with data in flight: probe with that data until it is

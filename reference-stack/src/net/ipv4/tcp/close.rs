@@ -10,6 +10,7 @@ use crate::net::ipv4::inet_connection_sock::{
 use crate::net::ipv4::inet_csk_listen::inet_csk_listen_stop;
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_cong::{tcp_cleanup_congestion_control, tcp_set_ca_state};
+use crate::net::ipv4::tcp_fastopen::reqsk_fastopen_remove;
 use crate::net::ipv4::tcp_input::{sock_rfree, tcp_clear_retrans, tcp_fin_time, tcp_timewait_len};
 use crate::net::ipv4::tcp_minisocks::{tcp_settle, tcp_time_wait};
 use crate::net::ipv4::tcp_output::{tcp_send_active_reset, tcp_send_fin};
@@ -110,6 +111,9 @@ fn adjudge_to_death(socks: &mut Socks, net: &mut Net, id: SockId) {
     let orphans = socks.orphans;
     let Some(tp) = socks.tcp_mut(id) else { return };
     tp.sk.dead = true;
+    if tp.sk.sk_state == TcpState::Close {
+        reqsk_fastopen_remove(tp, false);
+    }
     if tp.sk.sk_state == TcpState::FinWait2 {
         if tp.linger2 < 0 {
             tcp_set_state(tp, net, TcpState::Close);
@@ -163,6 +167,7 @@ pub(crate) fn tcp_disconnect(tp: &mut TcpSock, net: &mut Net) -> Result<(), Errn
         tp.sk.sk_err = Some(Errno::ECONNRESET);
     }
     tcp_clear_xmit_timers(tp, net);
+    reqsk_fastopen_remove(tp, false);
     purge_receive_queue(tp, net);
     tp.copied_seq = tp.rcv_nxt;
     tp.urg_data = 0;
@@ -217,6 +222,10 @@ fn forget_connection(tp: &mut TcpSock, net: &mut Net) {
     tp.icsk.icsk_ca_setsockopt = old.icsk.icsk_ca_setsockopt;
     tp.icsk.icsk_user_timeout = old.icsk.icsk_user_timeout;
     tp.icsk.icsk_syn_retries = old.icsk.icsk_syn_retries;
+    tp.icsk.fastopenq = old.icsk.fastopenq;
+    tp.fastopen.fastopen_connect = old.fastopen.fastopen_connect;
+    tp.fastopen.fastopen_no_cookie = old.fastopen.fastopen_no_cookie;
+    tp.fastopen.removed = old.fastopen.removed;
     inet_csk_delack_init(tp);
     tp.icsk.icsk_ack.rcv_mss = TCP_MIN_MSS;
 }

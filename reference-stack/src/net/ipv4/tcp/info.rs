@@ -51,6 +51,8 @@ const TCPI_OPT_SACK: u8 = 2;
 const TCPI_OPT_WSCALE: u8 = 4;
 const TCPI_OPT_ECN: u8 = 8;
 const TCPI_OPT_ECN_SEEN: u8 = 16;
+const TCPI_OPT_SYN_DATA: u8 = 32;
+const TCPI_OPT_TFO_CHILD: u8 = 128;
 
 impl TcpInfo {
     /// The C structure's bytes, as getsockopt(2) copies them (64-bit layout, host order).
@@ -149,7 +151,7 @@ impl TcpInfo {
 }
 
 /// Options in use, as `TCPI_OPT_*`.
-fn options(tp: &TcpSock) -> u8 {
+fn options(tp: &TcpSock, tfo_child: bool) -> u8 {
     let mut o = 0;
     for (on, bit) in [
         (tp.rx_opt.tstamp_ok, TCPI_OPT_TIMESTAMPS),
@@ -157,6 +159,8 @@ fn options(tp: &TcpSock) -> u8 {
         (tp.rx_opt.wscale_ok, TCPI_OPT_WSCALE),
         (tp.ecn_flags & TCP_ECN_OK != 0, TCPI_OPT_ECN),
         (tp.ecn_flags & TCP_ECN_SEEN != 0, TCPI_OPT_ECN_SEEN),
+        (tp.fastopen.syn_data_acked, TCPI_OPT_SYN_DATA),
+        (tfo_child && tp.fastopen.tfo_child, TCPI_OPT_TFO_CHILD),
     ] {
         if on {
             o |= bit;
@@ -190,6 +194,7 @@ pub(crate) fn tcp_get_info(tp: &TcpSock, net: &Net) -> TcpInfo {
         return info;
     }
     fill_congestion(tp, &mut info);
+    info.tcpi_options = options(tp, net.profile.tcpi_tfo_child);
     fill_clocks(tp, net, &mut info);
     fill_counts(tp, &mut info);
     info
@@ -200,7 +205,7 @@ fn fill_congestion(tp: &TcpSock, info: &mut TcpInfo) {
     info.tcpi_retransmits = tp.icsk.icsk_retransmits;
     info.tcpi_probes = tp.icsk.icsk_probes_out;
     info.tcpi_backoff = tp.icsk.icsk_backoff;
-    info.tcpi_options = options(tp);
+    info.tcpi_fastopen_client_fail = tp.fastopen.fastopen_client_fail;
     if tp.rx_opt.wscale_ok {
         info.tcpi_snd_wscale = tp.rx_opt.snd_wscale;
         info.tcpi_rcv_wscale = tp.rx_opt.rcv_wscale;

@@ -28,6 +28,7 @@ use super::inet_connection_sock::{
 };
 use super::mib::Tcp;
 use super::tcp_cong::CongestionOps;
+use super::tcp_fastopen::{reqsk_fastopen_remove, tcp_passive_fastopen};
 use super::tcp_input::tcp_epollin_ready;
 use super::tcp_output::{TCP_CHRONO_BUSY, tcp_chrono_stop, tcp_wmem_free_skb};
 use super::tcp_sock::*;
@@ -172,6 +173,7 @@ pub(crate) fn tcp_init_sock(net: &mut Net, id: SockId) -> TcpSock {
         deferred: Deferred::default(),
         tcp_wstamp_ns: 0,
         tcp_clock_cache: 0,
+        fastopen: Default::default(),
         time_wait: None,
         sk,
     }
@@ -182,6 +184,7 @@ fn new_icsk(net: &Net) -> Icsk {
         accept_queue: VecDeque::new(),
         reqsk_qlen: 0,
         reqsk_young: 0,
+        fastopenq: None,
         icsk_retransmits: 0,
         icsk_pending: IcskPending::None,
         icsk_backoff: 0,
@@ -241,6 +244,7 @@ pub(crate) fn tcp_done(tp: &mut TcpSock, net: &mut Net) {
     }
     tcp_set_state(tp, net, TcpState::Close);
     tcp_clear_xmit_timers(tp, net);
+    reqsk_fastopen_remove(tp, false);
     tp.sk.sk_shutdown = SHUTDOWN_MASK;
     if !tp.sk.dead {
         net.wake_up(tp.sk.id);
@@ -294,7 +298,12 @@ pub(crate) fn tcp_poll(tp: &mut TcpSock, net: &mut Net) -> i16 {
     if tp.sk.sk_shutdown & RCV_SHUTDOWN != 0 {
         mask |= POLLIN | POLLRDNORM | POLLRDHUP;
     }
-    if !matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) {
+    if tp.sk.sk_state == TcpState::SynSent && tp.fastopen.defer_connect {
+        // The first write sends the SYN.
+        mask |= POLLOUT | POLLWRNORM;
+    }
+    let opening = matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv);
+    if !opening || tcp_passive_fastopen(tp) {
         let mut target = sock_rcvlowat(tp, false, i32::MAX);
         if tp.urg_data != 0 && tp.urg_seq == tp.copied_seq && !tp.sk.oobinline {
             target = target.saturating_add(1);

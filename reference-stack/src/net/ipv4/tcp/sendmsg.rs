@@ -6,6 +6,7 @@ use crate::net::core::stream::{
     sk_forced_mem_schedule, sk_stream_error, sk_stream_is_writeable, sk_wmem_schedule,
 };
 use crate::net::ipv4::mib::TcpExt;
+use crate::net::ipv4::tcp_fastopen::tcp_passive_fastopen;
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_rate::tcp_rate_check_app_limited;
 use reference_stack_macros::traced;
@@ -137,16 +138,14 @@ enum Fill {
 /// has to wait keeps its progress in `msg` and is made again when the socket is woken.
 ///
 /// # Errors
-/// EPIPE or the connection's pending error; EAGAIN; EOPNOTSUPP for MSG_FASTOPEN.
+/// EPIPE or the connection's pending error; EAGAIN.
 #[traced]
 pub(crate) fn tcp_sendmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg) -> IoResult<usize> {
-    if msg.flags & MSG_FASTOPEN != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
     if msg.done == 0 {
         tcp_rate_check_app_limited(tp, net);
     }
     if !matches!(tp.sk.sk_state, TcpState::Established | TcpState::CloseWait)
+        && !tcp_passive_fastopen(tp)
         && let Some(wait) = sk_stream_wait_connect(tp, msg).transpose()
     {
         return match wait {
@@ -163,7 +162,7 @@ pub(crate) fn tcp_sendmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg) ->
         return Ok(Progress::Wait);
     }
     let mut sizes = sizes;
-    while msg.done < msg.data.len() {
+    while msg.taken() < msg.data.len() {
         match fill_one(tp, net, msg, sizes) {
             Fill::More => {}
             Fill::Finished => break,
@@ -196,7 +195,7 @@ fn finish(tp: &mut TcpSock, net: &mut Net, msg: &SendMsg, (mss, goal): (u32, u32
         let nonagle = tp.nonagle;
         tcp_push(tp, net, msg.flags, mss, nonagle, goal);
     }
-    msg.done
+    msg.taken()
 }
 
 /// What was taken counts before an error does (Linux's `do_error`).
@@ -208,7 +207,7 @@ fn do_error(
     sizes: (u32, u32),
 ) -> IoResult<usize> {
     tcp_remove_empty_skb(tp, net);
-    if msg.done > 0 {
+    if msg.taken() > 0 {
         return Ok(Progress::Done(finish(tp, net, msg, sizes)));
     }
     let err = sk_stream_error(&mut tp.sk, err);
@@ -256,13 +255,13 @@ fn fill_one(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg, (mss, goal): (u3
     } else {
         room
     };
-    let left = msg.data.len() - msg.done;
+    let left = msg.data.len() - msg.taken();
     let copy = tcp_wmem_schedule(tp, net, room.min(left.min(u32::MAX as usize) as u32));
     if copy == 0 {
         return Fill::NoSpace;
     }
     let Some(tail) = tp.write_queue.back_mut() else { return Fill::NoSpace };
-    frags::append(&mut tail.frags, &msg.data, msg.done as u32, copy);
+    frags::append(&mut tail.frags, &msg.data, msg.taken() as u32, copy);
     if msg.done == 0 {
         tail.tcp_flags &= !TCPHDR_PSH;
     }
@@ -275,7 +274,7 @@ fn fill_one(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg, (mss, goal): (u3
     tp.write_seq += copy;
     tcp_wmem_charge(tp, copy);
     msg.done += copy as usize;
-    if msg.done == msg.data.len() {
+    if msg.taken() == msg.data.len() {
         if msg.flags & MSG_EOR != 0
             && let Some(tail) = tp.write_queue.back_mut()
         {

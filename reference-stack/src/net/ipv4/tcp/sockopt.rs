@@ -6,6 +6,7 @@ use crate::net::ipv4::inet_connection_sock::{
     inet_csk_in_pingpong_mode, inet_csk_reset_keepalive_timer, tcp_rto_max,
 };
 use crate::net::ipv4::tcp_cong::tcp_set_congestion_control;
+use crate::net::ipv4::tcp_fastopen::*;
 use crate::net::ipv4::tcp_output::tcp_push_pending_frames;
 use crate::net::ipv4::tcp_timer::{
     keepalive_intvl_when, keepalive_probes, keepalive_time_elapsed, keepalive_time_when,
@@ -36,6 +37,11 @@ pub(crate) fn tcp_setsockopt(
             return Err(Errno::EINVAL);
         }
         return tcp_set_congestion_control(tp, net, text);
+    }
+    if name == TCP_FASTOPEN_KEY {
+        let keys = TcpFastopenContext::from_bytes(value).ok_or(Errno::EINVAL)?;
+        tp.icsk.fastopenq_mut().ctx = Some(keys);
+        return Ok(());
     }
     let bytes: [u8; 4] = value.get(..4).and_then(|b| b.try_into().ok()).ok_or(Errno::EINVAL)?;
     let val = i32::from_ne_bytes(bytes);
@@ -90,8 +96,44 @@ pub(crate) fn tcp_setsockopt(
             net.wake_up(tp.sk.id);
             Ok(())
         }
+        TCP_FASTOPEN | TCP_FASTOPEN_CONNECT | TCP_FASTOPEN_NO_COOKIE => {
+            set_fastopen(tp, net, name, val)
+        }
         _ => Err(Errno::ENOPROTOOPT),
     }
+}
+
+/// The options of Fast Open that are a number; for a socket that is not connected.
+fn set_fastopen(tp: &mut TcpSock, net: &mut Net, name: i32, val: i32) -> Result<(), Errno> {
+    let idle = matches!(tp.sk.sk_state, TcpState::Close | TcpState::Listen);
+    match name {
+        TCP_FASTOPEN => {
+            let backlog = u32::try_from(val).map_err(|_| Errno::EINVAL)?;
+            if !idle {
+                return Err(Errno::EINVAL);
+            }
+            tcp_fastopen_init_key_once(net);
+            fastopen_queue_tune(tp, net, backlog);
+        }
+        TCP_FASTOPEN_CONNECT => {
+            let on = within(val, 0, 1)? != 0;
+            if net.sysctl.tcp_fastopen & TFO_CLIENT_ENABLE == 0 {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            if tp.sk.sk_state != TcpState::Close {
+                return Err(Errno::EINVAL);
+            }
+            tp.fastopen.fastopen_connect = on;
+        }
+        _ => {
+            let on = within(val, 0, 1)? != 0;
+            if !idle {
+                return Err(Errno::EINVAL);
+            }
+            tp.fastopen.fastopen_no_cookie = on;
+        }
+    }
+    Ok(())
 }
 
 fn within(val: i32, low: i32, high: i32) -> Result<i32, Errno> {
@@ -261,7 +303,15 @@ pub(crate) fn tcp_getsockopt(
             let now = (net.time.ktime_ns() / crate::time::NSEC_PER_MSEC) as u32;
             now.wrapping_add(tp.tsoffset).into()
         }
-        TCP_FASTOPEN => 0,
+        TCP_FASTOPEN => fastopen_max_qlen(tp).into(),
+        TCP_FASTOPEN_CONNECT => tp.fastopen.fastopen_connect.into(),
+        TCP_FASTOPEN_NO_COOKIE => tp.fastopen.fastopen_no_cookie.into(),
+        TCP_FASTOPEN_KEY => {
+            let keys = tcp_fastopen_get_ctx(tp, net);
+            let mut bytes = keys.map_or_else(Vec::new, TcpFastopenContext::to_bytes);
+            bytes.truncate(len);
+            return Ok(bytes);
+        }
         _ => return Err(Errno::ENOPROTOOPT),
     };
     let mut bytes = (val as i32).to_ne_bytes().to_vec();

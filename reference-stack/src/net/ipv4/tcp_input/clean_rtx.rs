@@ -11,6 +11,10 @@ use crate::time::Jiffies;
 
 /// Sets the retransmission timer anew after progress, or stops it (`tcp_rearm_rto`, RFC 6298 5.3).
 pub(crate) fn tcp_rearm_rto(tp: &mut TcpSock, net: &mut Net) {
+    // The timer is the SYN-ACK's.
+    if tp.fastopen.fastopen_rsk.is_some() {
+        return;
+    }
     if tp.packets_out == 0 {
         return inet_csk_clear_xmit_timer(tp, net, IcskPending::Retrans);
     }

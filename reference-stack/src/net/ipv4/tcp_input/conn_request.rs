@@ -7,7 +7,9 @@ use super::*;
 use crate::net::core::sock::{Sock, SockId, Socks};
 use crate::net::ipv4::inet_connection_sock::tcp_timeout_init;
 use crate::net::ipv4::inet_hashtables::FourTuple;
+use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, TryFastopen, tcp_try_fastopen};
 use crate::net::ipv4::tcp_ipv4::*;
+use crate::net::ipv4::tcp_metrics::tcp_peer_is_proven;
 use crate::net::ipv4::tcp_minisocks::tcp_openreq_init_rwin;
 use crate::time::TimerId;
 use std::sync::Arc;
@@ -46,7 +48,7 @@ pub(crate) fn tcp_conn_request(
         net.mib.inc(TcpExt::ListenOverflows);
         return tcp_listendrop(tp, net);
     }
-    let Some(mut req) = request_from_syn(tp, net, skb) else { return };
+    let Some((mut req, foc)) = request_from_syn(tp, net, skb) else { return };
     let route = inet_csk_route_req(tp, net, &req);
     let Ok(dst) = route else { return tcp_listendrop(tp, net) };
     let (seq, ts_off) = secure_tcp_seq_and_ts_off(
@@ -65,18 +67,54 @@ pub(crate) fn tcp_conn_request(
     if tw_isn.is_none()
         && net.sysctl.tcp_syncookies == 0
         && max_syn_backlog - i64::from(tp.icsk.reqsk_qlen) < max_syn_backlog >> 2
+        && !tcp_peer_is_proven(&req, net)
     {
-        // The last quarter is for peers that are known, and none is remembered.
+        // The last quarter is for peers that are known.
         return tcp_listendrop(tp, net);
     }
     req.snt_isn = tw_isn.unwrap_or(seq);
     req.ecn_ok = ecn_ok(net, &tcp_hdr(skb), skb.tcp_cb().ip_dsfield);
     req.txhash = net.rng.next_u32().max(1);
     tcp_openreq_init_rwin(&mut req, tp, net, &dst);
+    match tcp_try_fastopen(socks, net, listener, skb, &mut req, foc) {
+        TryFastopen::Child(child, foc) => fastopen_child(socks, net, listener, child, foc),
+        TryFastopen::No(foc) => queue_request(socks, net, req, foc),
+    }
+}
+
+/// Fast Open made a child at once: it answers the SYN, and waits to be accepted.
+fn fastopen_child(
+    socks: &mut Socks,
+    net: &mut Net,
+    listener: SockId,
+    child: SockId,
+    foc: Option<TcpFastopenCookie>,
+) {
+    if let Some(tp) = socks.tcp_mut(child)
+        && let Some(mut req) = tp.fastopen.fastopen_rsk.take()
+    {
+        tcp_v4_send_synack(tp, net, &mut req, foc);
+        tp.fastopen.fastopen_rsk = Some(req);
+    }
+    if let Some(tp) = socks.tcp_mut(listener) {
+        tp.icsk.accept_queue.push_back(child);
+        tp.sk.sk_ack_backlog += 1;
+    }
+    net.wake_up(listener);
+}
+
+/// Keeps a request until its third ACK and answers the SYN (`inet_csk_reqsk_queue_hash_add`).
+fn queue_request(
+    socks: &mut Socks,
+    net: &mut Net,
+    mut req: RequestSock,
+    foc: Option<TcpFastopenCookie>,
+) {
+    let Some(tp) = socks.tcp_mut(req.listener) else { return };
     req.timeout = tcp_timeout_init(net);
     tp.icsk.reqsk_qlen += 1;
     tp.icsk.reqsk_young += 1;
-    // inet_csk_reqsk_queue_hash_add()
+    tcp_v4_send_synack(tp, net, &mut req, foc);
     let timeout = net.jiffies() + req.timeout;
     let id = socks.insert(&net.wmem, |id| {
         req.id = id;
@@ -84,11 +122,14 @@ pub(crate) fn tcp_conn_request(
     });
     socks.ehash_insert(id);
     net.mod_timer(TimerId::Reqsk(id), timeout);
-    tcp_v4_send_synack(socks, net, listener, id);
 }
 
 /// What a SYN says (`inet_reqsk_alloc`, `tcp_openreq_init`, `tcp_v4_init_req`).
-fn request_from_syn(tp: &TcpSock, net: &Net, skb: &Skb) -> Option<RequestSock> {
+fn request_from_syn(
+    tp: &TcpSock,
+    net: &Net,
+    skb: &Skb,
+) -> Option<(RequestSock, Option<TcpFastopenCookie>)> {
     let th = tcp_hdr(skb);
     let ip = ip_hdr(skb)?;
     let mut opt = TcpOptionsReceived {
@@ -96,8 +137,9 @@ fn request_from_syn(tp: &TcpSock, net: &Net, skb: &Skb) -> Option<RequestSock> {
         user_mss: tp.rx_opt.user_mss,
         ..TcpOptionsReceived::default()
     };
-    tcp_parse_options(net, tcp_options(skb), &mut opt, false, th.syn());
-    Some(RequestSock {
+    let mut foc = None;
+    tcp_parse_syn_options(net, tcp_options(skb), &mut opt, &mut foc);
+    let req = RequestSock {
         id: SockId::default(),
         listener: tp.sk.id,
         ir_loc_addr: ip.daddr,
@@ -127,5 +169,6 @@ fn request_from_syn(tp: &TcpSock, net: &Net, skb: &Skb) -> Option<RequestSock> {
         acked: false,
         mark: tp.sk.sk_mark,
         timeout: 0,
-    })
+    };
+    Some((req, foc))
 }

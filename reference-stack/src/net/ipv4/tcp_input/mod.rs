@@ -7,12 +7,13 @@
 //! | [`ack`], [`clean_rtx`], [`sack`] | acknowledgements: window update, freeing, SACK |
 //! | [`recovery`], [`rtt`] | loss recovery with undo, RTT and RTO |
 //! | [`data`], [`ofo`], [`window`] | received data in and out of order, receive window, autotuning |
-//! | [`state`], [`conn_request`] | other states, passive opening |
+//! | [`state`], [`conn_request`], [`fastopen`] | other states, passive opening, Fast Open |
 
 pub(crate) mod ack;
 pub(crate) mod clean_rtx;
 pub(crate) mod conn_request;
 pub(crate) mod data;
+pub(crate) mod fastopen;
 pub(crate) mod ofo;
 pub(crate) mod options;
 pub(crate) mod recovery;
@@ -28,6 +29,7 @@ pub(crate) use ack::*;
 pub(crate) use clean_rtx::*;
 pub(crate) use conn_request::*;
 pub(crate) use data::*;
+pub(crate) use fastopen::*;
 pub(crate) use ofo::*;
 pub(crate) use options::*;
 pub(crate) use recovery::*;
@@ -43,6 +45,7 @@ use crate::net::core::skbuff::{DropReason, Skb, consume_skb, kfree_skb};
 use crate::net::core::sock::TcpState;
 use crate::net::ipv4::mib::{Tcp, TcpExt};
 use crate::net::ipv4::tcp::{tcp_done, tcp_write_queue_purge};
+use crate::net::ipv4::tcp_fastopen::tcp_fastopen_active_disable;
 use crate::net::ipv4::tcp_output::{tcp_mstamp_refresh, tcp_send_ack};
 use crate::net::ipv4::tcp_sock::*;
 use crate::time::Jiffies;
@@ -402,6 +405,13 @@ pub(crate) fn tcp_validate_incoming(
     if seg.th.rst() {
         if tcp_reset_is_exact(tp, seg) {
             return reset_and_free(tp, net, skb);
+        }
+        // The peer never saw our data, and somebody resets in its name.
+        if tp.fastopen.syn_fastopen
+            && tp.data_segs_in == 0
+            && tp.sk.sk_state == TcpState::Established
+        {
+            tcp_fastopen_active_disable(net);
         }
         tcp_send_challenge_ack(tp, net);
         kfree_skb(net, skb, DropReason::TcpReset);

@@ -2,6 +2,7 @@
 
 use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
+use crate::net::ipv4::tcp_fastopen::TcpFastopenCookie;
 use crate::net::ipv4::tcp_sock::{SackBlock, TCP_MAX_WSCALE, TcpOptionsReceived, TcpSock};
 
 pub(crate) const TCPOPT_NOP: u8 = 1;
@@ -11,6 +12,10 @@ pub(crate) const TCPOPT_WINDOW: u8 = 3;
 pub(crate) const TCPOPT_SACK_PERM: u8 = 4;
 pub(crate) const TCPOPT_SACK: u8 = 5;
 pub(crate) const TCPOPT_TIMESTAMP: u8 = 8;
+pub(crate) const TCPOPT_FASTOPEN: u8 = 34;
+pub(crate) const TCPOPT_EXP: u8 = 254;
+/// Says that an experimental option is Fast Open's (RFC 6994).
+pub(crate) const TCPOPT_FASTOPEN_MAGIC: [u8; 2] = [0xf9, 0x89];
 
 const TCPOLEN_MSS: usize = 4;
 const TCPOLEN_WINDOW: usize = 3;
@@ -70,6 +75,27 @@ pub(crate) fn tcp_parse_options(
     estab: bool,
     syn: bool,
 ) -> SackBlocks {
+    parse(net, opts, opt_rx, estab, syn, &mut None)
+}
+
+/// The options of a SYN or SYN-ACK with the Fast Open cookie; the last one counts.
+pub(crate) fn tcp_parse_syn_options(
+    net: &Net,
+    opts: &[u8],
+    opt_rx: &mut TcpOptionsReceived,
+    foc: &mut Option<TcpFastopenCookie>,
+) -> SackBlocks {
+    parse(net, opts, opt_rx, false, true, foc)
+}
+
+fn parse(
+    net: &Net,
+    opts: &[u8],
+    opt_rx: &mut TcpOptionsReceived,
+    estab: bool,
+    syn: bool,
+    foc: &mut Option<TcpFastopenCookie>,
+) -> SackBlocks {
     let mut sack = SackBlocks::default();
     let mut rest = opts;
     opt_rx.saw_tstamp = false;
@@ -114,11 +140,22 @@ pub(crate) fn tcp_parse_options(
             {
                 sack = SackBlocks::parse(value);
             }
+            (TCPOPT_FASTOPEN | TCPOPT_EXP, _) if syn => parse_fastopen(*kind, value, foc),
             _ => {}
         }
         rest = &rest[opsize..];
     }
     sack
+}
+
+/// Option 34, or 254 with Fast Open's magic number. A cookie of odd length is as if not there,
+/// one of another wrong length takes an earlier one away (`tcp_parse_fastopen_option`).
+fn parse_fastopen(kind: u8, value: &[u8], foc: &mut Option<TcpFastopenCookie>) {
+    let exp = kind == TCPOPT_EXP;
+    let cookie = if exp { value.strip_prefix(&TCPOPT_FASTOPEN_MAGIC) } else { Some(value) };
+    if let Some(cookie) = cookie.filter(|c| c.len().is_multiple_of(2)) {
+        *foc = TcpFastopenCookie::parse(cookie, exp);
+    }
 }
 
 fn parse_mss(value: &[u8], opt_rx: &mut TcpOptionsReceived) {

@@ -216,7 +216,7 @@ fn tcp_any_retrans_done(tp: &TcpSock) -> bool {
         || tp.rtx_queue.front().is_some_and(|skb| skb.sacked & TCPCB_EVER_RETRANS != 0)
 }
 
-fn tcp_retrans_stamp_cleanup(tp: &mut TcpSock) {
+pub(crate) fn tcp_retrans_stamp_cleanup(tp: &mut TcpSock) {
     if !tcp_any_retrans_done(tp) {
         tp.retrans_stamp = 0;
     }
@@ -254,7 +254,7 @@ fn tcp_is_non_sack_preventing_reopen(tp: &mut TcpSock) -> bool {
     true
 }
 
-fn tcp_try_undo_recovery(tp: &mut TcpSock, net: &mut Net) -> bool {
+pub(crate) fn tcp_try_undo_recovery(tp: &mut TcpSock, net: &mut Net) -> bool {
     if tcp_may_undo(tp) {
         tcp_undo_cwnd_reduction(tp, net, false);
         net.mib.inc(if tp.icsk.icsk_ca_state == CaState::Loss {
@@ -412,10 +412,12 @@ pub(crate) fn tcp_mtup_probe_success(tp: &mut TcpSock, net: &mut Net) {
 /// (`tcp_simple_retransmit`, RFC 1191).
 pub(crate) fn tcp_simple_retransmit(tp: &mut TcpSock, net: &mut Net) {
     let mss = tcp_current_mss(tp, net);
+    // A SYN with data stands in two parts, neither of which shows its size.
+    let whole_syn = tp.fastopen.syn_data && tp.sk.sk_state == TcpState::SynSent;
     for i in 0..tp.rtx_queue.len() {
         let skb = &tp.rtx_queue[i];
         let seglen = if tcp_skb_pcount(skb) == 1 { skb.len } else { u32::from(skb.gso_size) };
-        if seglen > mss {
+        if seglen > mss || whole_syn {
             tcp_mark_skb_lost(tp, net, i);
         }
     }
@@ -426,6 +428,12 @@ pub(crate) fn tcp_simple_retransmit(tp: &mut TcpSock, net: &mut Net) {
         // Marks and counted duplicates together may not exceed what is out.
         tp.sacked_out = tp.sacked_out.min(tp.packets_out.saturating_sub(tp.lost_out.max(1)));
     }
+    tcp_non_congestion_loss_retransmit(tp, net);
+}
+
+/// Sends again what was lost for another reason than congestion: the window stays
+/// (`tcp_non_congestion_loss_retransmit`).
+pub(crate) fn tcp_non_congestion_loss_retransmit(tp: &mut TcpSock, net: &mut Net) {
     if tp.icsk.icsk_ca_state != CaState::Loss {
         tp.high_seq = tp.snd_nxt;
         tp.snd_ssthresh = tcp_current_ssthresh(tp);

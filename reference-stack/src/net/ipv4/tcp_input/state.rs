@@ -7,7 +7,9 @@ use crate::net::core::sock::{RCV_SHUTDOWN, SEND_SHUTDOWN};
 use crate::net::ipv4::inet_connection_sock::*;
 use crate::net::ipv4::tcp::{tcp_set_state, tcp_shutdown};
 use crate::net::ipv4::tcp_cong::tcp_init_congestion_control;
-use crate::net::ipv4::tcp_minisocks::tcp_time_wait;
+use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, tcp_fastopen_active_disable};
+use crate::net::ipv4::tcp_metrics::{tcp_init_metrics, tcp_update_metrics};
+use crate::net::ipv4::tcp_minisocks::{tcp_check_req_fastopen, tcp_time_wait};
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_timer::keepalive_time_when;
 use crate::time::Jiffies;
@@ -34,19 +36,6 @@ pub(crate) fn tcp_fin_time(tp: &TcpSock, net: &Net) -> Jiffies {
     };
     let rto = tp.icsk.icsk_rto;
     (configured.max(0) as u64).max((rto << 2) - (rto >> 1))
-}
-
-/// Sets up what a connection starts with when no earlier one to the peer is remembered
-/// (`tcp_init_metrics`): without an RTT sample of the handshake, RTO is 3 s (RFC 6298 5.7).
-fn tcp_init_metrics(tp: &mut TcpSock, net: &mut Net) {
-    tp.snd_ssthresh = TCP_INFINITE_SSTHRESH;
-    if tp.srtt_us == 0 {
-        let fallback = 3 * Jiffies::from(net.time.hz());
-        tp.rttvar_us = net.time.jiffies_to_usecs(fallback) as u32;
-        tp.mdev_us = tp.rttvar_us;
-        tp.mdev_max_us = tp.rttvar_us;
-        tp.icsk.icsk_rto = fallback;
-    }
 }
 
 /// The handshake is done: windows, buffers and congestion control (`tcp_init_transfer`).
@@ -105,7 +94,12 @@ fn tcp_rcv_synsent_state_process(
     seg: &mut Seg,
 ) -> Result<Verdict, Skb> {
     let saved_clamp = tp.rx_opt.mss_clamp;
-    seg.sack = tcp_parse_options(net, tcp_options(&skb), &mut tp.rx_opt, false, seg.th.syn());
+    let mut foc = None;
+    seg.sack = if seg.th.syn() {
+        tcp_parse_syn_options(net, tcp_options(&skb), &mut tp.rx_opt, &mut foc)
+    } else {
+        tcp_parse_options(net, tcp_options(&skb), &mut tp.rx_opt, false, false)
+    };
     if tp.rx_opt.saw_tstamp && tp.rx_opt.rcv_tsecr != 0 {
         tp.rx_opt.rcv_tsecr = tp.rx_opt.rcv_tsecr.wrapping_sub(tp.tsoffset);
     }
@@ -125,7 +119,7 @@ fn tcp_rcv_synsent_state_process(
             tcp_drop_reason(tp, net, skb, DropReason::TcpFlags);
             return Ok(Verdict::Done);
         }
-        return synack_received(tp, net, skb, seg);
+        return synack_received(tp, net, skb, seg, foc);
     }
     let paws = tp.rx_opt.ts_recent_stamp != 0
         && tp.rx_opt.saw_tstamp
@@ -172,7 +166,13 @@ fn unacceptable_synack(tp: &mut TcpSock, net: &mut Net, seg: &Seg) -> Option<boo
 }
 
 /// Our SYN is answered.
-fn synack_received(tp: &mut TcpSock, net: &mut Net, skb: Skb, seg: &Seg) -> Result<Verdict, Skb> {
+fn synack_received(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    skb: Skb,
+    seg: &Seg,
+    foc: Option<TcpFastopenCookie>,
+) -> Result<Verdict, Skb> {
     // RFC 3168 6.1.1: a SYN-ACK agrees with ECE and without CWR.
     if seg.th.flags & (TCPHDR_ECE | TCPHDR_CWR) != TCPHDR_ECE {
         tp.ecn_flags &= !TCP_ECN_OK;
@@ -196,8 +196,13 @@ fn synack_received(tp: &mut TcpSock, net: &mut Net, skb: Skb, seg: &Seg) -> Resu
     tcp_initialize_rcv_mss(tp);
     tp.copied_seq = tp.rcv_nxt;
     tcp_finish_connect(tp, net);
+    let fastopen_fail = (tp.fastopen.syn_fastopen || tp.fastopen.syn_data)
+        && tcp_rcv_fastopen_synack(tp, net, &skb, foc);
     if !tp.sk.dead {
         net.wake_up(tp.sk.id);
+    }
+    if fastopen_fail {
+        return Err(skb);
     }
     if tp.sk.sk_write_pending != 0 || tp.defer_accept != 0 || inet_csk_in_pingpong_mode(tp, net) {
         // Data will come soon and can carry the ACK.
@@ -272,6 +277,10 @@ pub(crate) fn tcp_rcv_state_process(tp: &mut TcpSock, net: &mut Net, skb: Skb) -
     }
     tcp_mstamp_refresh(tp, net);
     tp.rx_opt.saw_tstamp = false;
+    if !tcp_check_req_fastopen(tp, net, &skb) {
+        tcp_drop_reason(tp, net, skb, DropReason::TcpFastopen);
+        return Verdict::Done;
+    }
     if seg.th.flags & (TCPHDR_ACK | TCPHDR_RST | TCPHDR_SYN) == 0 {
         tcp_drop_reason(tp, net, skb, DropReason::TcpFlags);
         return Verdict::Done;
@@ -316,12 +325,18 @@ fn after_ack(tp: &mut TcpSock, net: &mut Net, seg: &Seg) -> AfterAck {
             synack_acknowledged(tp, net, seg);
             AfterAck::Go
         }
-        TcpState::FinWait1 if tp.snd_una == tp.write_seq => fin_acknowledged(tp, net, seg),
+        TcpState::FinWait1 => {
+            if tp.fastopen.fastopen_rsk.is_some() {
+                tcp_rcv_synrecv_state_fastopen(tp, net);
+            }
+            if tp.snd_una == tp.write_seq { fin_acknowledged(tp, net, seg) } else { AfterAck::Go }
+        }
         TcpState::Closing if tp.snd_una == tp.write_seq => {
             tcp_time_wait(tp, net, TcpState::TimeWait, 0);
             AfterAck::Consume
         }
         TcpState::LastAck if tp.snd_una == tp.write_seq => {
+            tcp_update_metrics(tp, net);
             tcp_done(tp, net);
             AfterAck::Consume
         }
@@ -332,16 +347,23 @@ fn after_ack(tp: &mut TcpSock, net: &mut Net, seg: &Seg) -> AfterAck {
 /// The third ACK of a handshake, for a socket that was made for it or opened at once.
 fn synack_acknowledged(tp: &mut TcpSock, net: &mut Net, seg: &Seg) {
     tp.delivered = tp.delivered.wrapping_add(1);
+    let request = tp.fastopen.fastopen_rsk.as_ref();
+    let fastopen = request.is_some();
+    let snt_synack = request.filter(|req| req.num_retrans == 0).map_or(0, |req| req.snt_synack);
     if tp.srtt_us == 0 {
-        tcp_synack_rtt_meas(tp, net, 0);
+        tcp_synack_rtt_meas(tp, net, snt_synack);
     }
     if tp.rx_opt.tstamp_ok {
         tp.advmss = tp.advmss.saturating_sub(TCPOLEN_TSTAMP_ALIGNED as u16);
     }
-    tcp_try_undo_spurious_syn(tp);
-    tp.retrans_stamp = 0;
-    tcp_init_transfer(tp, net);
-    tp.copied_seq = tp.rcv_nxt;
+    if fastopen {
+        tcp_rcv_synrecv_state_fastopen(tp, net);
+    } else {
+        tcp_try_undo_spurious_syn(tp);
+        tp.retrans_stamp = 0;
+        tcp_init_transfer(tp, net);
+        tp.copied_seq = tp.rcv_nxt;
+    }
     tcp_set_state(tp, net, TcpState::Established);
     net.wake_up(tp.sk.id);
     tp.snd_una = seg.ack_seq;
@@ -367,6 +389,9 @@ fn fin_acknowledged(tp: &mut TcpSock, net: &mut Net, seg: &Seg) -> AfterAck {
         return AfterAck::Go;
     }
     if tp.linger2 < 0 || brings_new_data(tp, seg) {
+        if tp.linger2 >= 0 && tp.fastopen.syn_fastopen && seg.th.fin() {
+            tcp_fastopen_active_disable(net);
+        }
         tcp_done(tp, net);
         net.mib.inc(TcpExt::TCPAbortOnData);
         return AfterAck::Reset;

@@ -8,6 +8,7 @@ use crate::net::ipv4::inet_connection_sock::{
 };
 use crate::net::ipv4::route::Dst;
 use crate::net::ipv4::tcp_cong::tcp_assign_congestion_control;
+use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, tcp_fastopen_cookie_check};
 use crate::net::ipv4::tcp_input::{tcp_clear_retrans, tcp_initialize_rcv_mss};
 
 /// Header flags of a SYN that asks for ECN.
@@ -83,18 +84,98 @@ pub(crate) fn tcp_connect(tp: &mut TcpSock, net: &mut Net) -> Result<(), Errno> 
     tp.write_seq = syn.end_seq;
     tp.packets_out += 1;
     tcp_ecn_send_syn(tp, net, &mut syn);
-    let sent = tcp_transmit_skb(tp, net, &mut syn, true);
-    tp.rtx_queue.push_back(syn);
+    let sent = if tp.fastopen.fastopen_req.is_some() {
+        tcp_send_syn_data(tp, net, syn)
+    } else {
+        let sent = tcp_transmit_skb(tp, net, &mut syn, true);
+        tp.rtx_queue.push_back(syn);
+        sent
+    };
     if sent == Err(Errno::ECONNREFUSED) {
         return sent;
     }
     // A SYN that could not be sent is sent again by the timer.
-    tp.snd_nxt = tp.write_seq;
-    tp.pushed_seq = tp.write_seq;
+    tp.snd_nxt = tp.write_queue.front().map_or(tp.write_seq, |skb| skb.seq);
+    tp.pushed_seq = tp.snd_nxt;
     net.mib.inc(Tcp::ActiveOpens);
     let (rto, max) = (tp.icsk.icsk_rto, tcp_rto_max(net));
     inet_csk_reset_xmit_timer(tp, net, IcskPending::Retrans, rto, max);
     Ok(())
+}
+
+/// Sends the SYN with data and cookie, or asking for a cookie (Linux `tcp_send_syn_data()`). What
+/// goes again by the timer is a plain SYN, and the data as a segment of its own.
+fn tcp_send_syn_data(tp: &mut TcpSock, net: &mut Net, mut syn: TcpSkb) -> Result<(), Errno> {
+    let Some(req) = tp.fastopen.fastopen_req.as_ref() else { return Err(Errno::EINVAL) };
+    let mut cookie = req.cookie;
+    let mut mss = tp.advmss;
+    let may_send_data = tcp_fastopen_cookie_check(tp, net, &mut mss, &mut cookie);
+    tp.rx_opt.mss_clamp = mss;
+    set_cookie(tp, if may_send_data { cookie } else { cookie.map(|c| c.request()) });
+    if may_send_data {
+        let sent = send_with_data(tp, net, &mut syn);
+        set_cookie(tp, None);
+        return sent;
+    }
+    let sent = tcp_transmit_skb(tp, net, &mut syn, true);
+    if sent.is_err() {
+        tp.fastopen.syn_fastopen = false;
+    }
+    tp.rtx_queue.push_back(syn);
+    set_cookie(tp, None);
+    sent
+}
+
+fn set_cookie(tp: &mut TcpSock, cookie: Option<TcpFastopenCookie>) {
+    if let Some(req) = &mut tp.fastopen.fastopen_req {
+        req.cookie = cookie;
+    }
+}
+
+/// A SYN with as much data as one packet holds, room for options of middleboxes left aside.
+fn send_with_data(tp: &mut TcpSock, net: &mut Net, syn: &mut TcpSkb) -> Result<(), Errno> {
+    tp.rx_opt.mss_clamp = tcp_mss_clamp(tp, tp.rx_opt.mss_clamp.into()) as u16;
+    let pmtu = tp.icsk.icsk_pmtu_cookie;
+    tcp_sync_mss(tp, net, pmtu);
+    let room = mtu_to_mss_without_options(tp, net, pmtu).saturating_sub(MAX_TCP_OPTION_SPACE);
+    let Some(req) = tp.fastopen.fastopen_req.as_mut() else { return Err(Errno::EINVAL) };
+    let space = (room as usize).min(req.data.len());
+    req.copied = space;
+    let space = space as u32;
+    let mut syn_data = syn.clone();
+    frags::append(&mut syn_data.frags, &req.data, 0, space);
+    syn_data.len = space;
+    syn_data.truesize += space;
+    syn_data.end_seq += space;
+    sk_forced_mem_schedule(&mut tp.sk, net, syn_data.truesize);
+    tcp_wmem_charge(tp, syn_data.truesize);
+    tp.write_seq = syn_data.end_seq;
+    tp.packets_out += 1;
+    if space > 0 {
+        tcp_chrono_start(tp, net, TCP_CHRONO_BUSY);
+    }
+    let sent = tcp_transmit_skb(tp, net, &mut syn_data, true);
+    syn.skb_mstamp_ns = syn_data.skb_mstamp_ns;
+    syn_data.seq += 1;
+    syn_data.tcp_flags = TCPHDR_ACK | TCPHDR_PSH;
+    tp.rtx_queue.push_back(syn.clone());
+    if sent.is_ok() {
+        tp.fastopen.syn_data = space > 0;
+        tp.rtx_queue.push_back(syn_data);
+        net.mib.inc(TcpExt::TCPOrigDataSent);
+        return Ok(());
+    }
+    // The data was not sent, and a plain SYN asks for a cookie.
+    tp.write_queue.push_back(syn_data);
+    tp.packets_out -= 1;
+    set_cookie(tp, Some(TcpFastopenCookie::default()));
+    let Some(mut syn) = tp.rtx_queue.pop_back() else { return sent };
+    let sent = tcp_transmit_skb(tp, net, &mut syn, true);
+    if sent.is_err() {
+        tp.fastopen.syn_fastopen = false;
+    }
+    tp.rtx_queue.push_back(syn);
+    sent
 }
 
 /// Linux `tcp_ecn_send_syn()`.
@@ -115,19 +196,20 @@ pub(super) fn tcp_ecn_clear_syn(net: &Net, syn: &mut TcpSkb) {
 }
 
 /// Builds the SYN-ACK of a request, its checksum partial (Linux `tcp_make_synack()`). `tp` is the
-/// listener, `dst` the route to the peer.
+/// listener or the Fast Open child, `dst` the route to the peer.
 pub(crate) fn tcp_make_synack(
     tp: &mut TcpSock,
     net: &mut Net,
     dst: &Dst,
     req: &mut RequestSock,
+    foc: Option<TcpFastopenCookie>,
 ) -> Skb {
     let now = net.time.ktime_ns();
     if req.snt_synack == 0 {
         req.snt_synack = now / 1000;
     }
     let mss = tcp_mss_clamp(tp, dst.advmss(net)).min(u32::from(u16::MAX)) as u16;
-    let opts = tcp_synack_options(req, mss, (now / NSEC_PER_MSEC) as u32);
+    let opts = tcp_synack_options(req, mss, (now / NSEC_PER_MSEC) as u32, foc);
     let header = TcpHeader {
         source: req.ir_num,
         dest: req.ir_rmt_port,

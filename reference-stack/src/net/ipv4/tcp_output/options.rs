@@ -2,6 +2,8 @@
 
 use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
+use crate::net::ipv4::tcp_fastopen::TcpFastopenCookie;
+use crate::net::ipv4::tcp_input::{TCPOPT_EXP, TCPOPT_FASTOPEN, TCPOPT_FASTOPEN_MAGIC, TCPOPT_NOP};
 use crate::net::ipv4::tcp_sock::{RequestSock, SackBlock, TcpSock};
 use smallvec::SmallVec;
 
@@ -13,6 +15,8 @@ const TCPOLEN_WSCALE_ALIGNED: u32 = 4;
 const TCPOLEN_SACKPERM_ALIGNED: u32 = 4;
 const TCPOLEN_SACK_BASE_ALIGNED: u32 = 4;
 const TCPOLEN_SACK_PERBLOCK: u32 = 8;
+const TCPOLEN_FASTOPEN_BASE: u32 = 2;
+const TCPOLEN_EXP_FASTOPEN_BASE: u32 = 4;
 
 /// The options of one segment (`struct tcp_out_options`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +27,7 @@ pub(crate) struct TcpOutOptions {
     pub(crate) ws: Option<u8>,
     pub(crate) sack_permitted: bool,
     pub(crate) sack: SmallVec<[SackBlock; 4]>,
+    pub(crate) fastopen_cookie: Option<TcpFastopenCookie>,
 }
 
 impl TcpOutOptions {
@@ -43,20 +48,42 @@ impl TcpOutOptions {
         if !self.sack.is_empty() {
             size += TCPOLEN_SACK_BASE_ALIGNED + TCPOLEN_SACK_PERBLOCK * self.sack.len() as u32;
         }
-        size
+        size + self.fastopen_cookie.as_ref().map_or(0, fastopen_len).next_multiple_of(4)
     }
 }
 
 /// Options of a SYN (Linux `tcp_syn_options()`); `tsval` without the connection's offset.
 pub(crate) fn tcp_syn_options(tp: &mut TcpSock, net: &mut Net, tsval: u32) -> TcpOutOptions {
     let timestamps = net.sysctl.tcp_timestamps != 0;
-    TcpOutOptions {
+    let mut opts = TcpOutOptions {
         mss: Some(tcp_advertise_mss(tp, net)),
         ts: timestamps.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
         ws: (net.sysctl.tcp_window_scaling != 0).then_some(tp.rx_opt.rcv_wscale),
         sack_permitted: net.sysctl.tcp_sack != 0,
-        sack: SmallVec::new(),
+        ..TcpOutOptions::default()
+    };
+    let cookie = tp.fastopen.fastopen_req.as_ref().and_then(|req| req.cookie);
+    if let Some(cookie) = add_cookie(&mut opts, cookie) {
+        tp.fastopen.syn_fastopen = true;
+        tp.fastopen.syn_fastopen_exp = cookie.exp;
     }
+    opts
+}
+
+/// Bytes of a cookie's option, without padding.
+fn fastopen_len(cookie: &TcpFastopenCookie) -> u32 {
+    let base = if cookie.exp { TCPOLEN_EXP_FASTOPEN_BASE } else { TCPOLEN_FASTOPEN_BASE };
+    base + cookie.bytes().len() as u32
+}
+
+/// Puts the cookie in, if there is room for it.
+fn add_cookie(
+    opts: &mut TcpOutOptions,
+    cookie: Option<TcpFastopenCookie>,
+) -> Option<TcpFastopenCookie> {
+    let room = MAX_TCP_OPTION_SPACE - opts.len();
+    opts.fastopen_cookie = cookie.filter(|c| fastopen_len(c).next_multiple_of(4) <= room);
+    opts.fastopen_cookie
 }
 
 /// The segment size that a SYN announces (Linux `tcp_advertise_mss()`).
@@ -69,14 +96,21 @@ fn tcp_advertise_mss(tp: &mut TcpSock, net: &Net) -> u16 {
 }
 
 /// Options of a SYN-ACK (Linux `tcp_synack_options()`); `tsval` without the request's offset.
-pub(crate) fn tcp_synack_options(req: &RequestSock, mss: u16, tsval: u32) -> TcpOutOptions {
-    TcpOutOptions {
+pub(crate) fn tcp_synack_options(
+    req: &RequestSock,
+    mss: u16,
+    tsval: u32,
+    foc: Option<TcpFastopenCookie>,
+) -> TcpOutOptions {
+    let mut opts = TcpOutOptions {
         mss: Some(mss),
         ts: req.tstamp_ok.then(|| (tsval.wrapping_add(req.ts_off), req.ts_recent)),
         ws: req.wscale_ok.then_some(req.rcv_wscale),
         sack_permitted: req.sack_ok,
-        sack: SmallVec::new(),
-    }
+        ..TcpOutOptions::default()
+    };
+    add_cookie(&mut opts, foc);
+    opts
 }
 
 /// How many SACK blocks a segment has room for now.
@@ -108,7 +142,8 @@ pub(crate) fn tcp_established_options(tp: &TcpSock, tsval: u32) -> TcpOutOptions
     }
 }
 
-/// Writes the options in Linux's order: MSS, SACK permitted with timestamps, window scale, SACK.
+/// Writes the options in Linux's order: MSS, SACK permitted with timestamps, window scale, SACK,
+/// Fast Open.
 /// `to` is [`TcpOutOptions::len`] bytes long.
 pub(crate) fn tcp_options_write(opts: &TcpOutOptions, to: &mut [u8]) {
     let mut out: SmallVec<[u8; 40]> = SmallVec::new();
@@ -131,6 +166,19 @@ pub(crate) fn tcp_options_write(opts: &TcpOutOptions, to: &mut [u8]) {
         for SackBlock { start_seq: SeqNum(start), end_seq: SeqNum(end) } in &opts.sack {
             out.extend_from_slice(&start.to_be_bytes());
             out.extend_from_slice(&end.to_be_bytes());
+        }
+    }
+    if let Some(cookie) = &opts.fastopen_cookie {
+        let len = fastopen_len(cookie);
+        if cookie.exp {
+            out.extend_from_slice(&[TCPOPT_EXP, len as u8]);
+            out.extend_from_slice(&TCPOPT_FASTOPEN_MAGIC);
+        } else {
+            out.extend_from_slice(&[TCPOPT_FASTOPEN, len as u8]);
+        }
+        out.extend_from_slice(cookie.bytes());
+        if len % 4 == 2 {
+            out.extend_from_slice(&[TCPOPT_NOP; 2]);
         }
     }
     let n = out.len().min(to.len());

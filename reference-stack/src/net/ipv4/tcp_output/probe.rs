@@ -132,6 +132,7 @@ pub(crate) fn tcp_schedule_loss_probe(
 ) -> bool {
     if !matches!(net.sysctl.tcp_early_retrans, 3 | 4)
         || tp.packets_out == 0
+        || tp.fastopen.fastopen_rsk.is_some()
         || !tp.is_sack()
         || !matches!(tp.icsk.icsk_ca_state, CaState::Open | CaState::Cwr)
     {

@@ -203,7 +203,7 @@ pub(crate) fn tcp_bound_to_half_wnd(tp: &TcpSock, pktsize: u32) -> u32 {
 }
 
 /// Payload that a packet of `pmtu` bytes holds, options of SYNs aside (`__tcp_mtu_to_mss`).
-fn mtu_to_mss_without_options(tp: &TcpSock, net: &Net, pmtu: u32) -> u32 {
+pub(crate) fn mtu_to_mss_without_options(tp: &TcpSock, net: &Net, pmtu: u32) -> u32 {
     let mss = pmtu.saturating_sub(20 + 20);
     let mss = mss.min(tp.rx_opt.mss_clamp.into());
     let mss = mss.saturating_sub(tp.icsk.icsk_ext_hdr_len.into());
