@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod frames;
 pub mod fuzz;
+pub mod oracle;
 pub mod replay;
 pub mod report;
 pub mod results;

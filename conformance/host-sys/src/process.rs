@@ -82,16 +82,18 @@ pub fn wake(thread: i32) -> Result<()> {
     check(i32::try_from(value).unwrap_or(-1)).map(|_| ())
 }
 
-/// mount(2) of a file system without a device.
+/// mount(2) of a file system without a device; `data` is its options.
 ///
 /// # Errors
 /// As the manual page says.
-pub fn mount_fs(kind: &str, at: &str) -> Result<()> {
+pub fn mount_fs(kind: &str, at: &str, data: &str) -> Result<()> {
     let c = |text: &str| CString::new(text).map_err(|_| Errno(libc::EINVAL));
-    let (kind, at) = (c(kind)?, c(at)?);
-    // SAFETY: C strings that live until the call returns; null data is allowed.
-    check(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, std::ptr::null()) })
-        .map(|_| ())
+    let (kind, at, data) = (c(kind)?, c(at)?, c(data)?);
+    // SAFETY: C strings that live until the call returns; file systems without a device take their options as one.
+    check(unsafe {
+        libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), 0, data.as_ptr().cast())
+    })
+    .map(|_| ())
 }
 
 /// Switches the machine off. For the first process of a guest; elsewhere it fails.

@@ -1,0 +1,169 @@
+//! The side that runs the cases of a plan.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::results::{CaseResult, Variant};
+use crate::run::{RunOptions, run_on};
+use crate::script::{Defines, Source};
+use crate::target::linux::{Host, Linux};
+
+/// The file of a plan in its folder.
+pub(super) const PLAN: &str = "plan.json";
+/// The file of the answers.
+pub(super) const ANSWERS: &str = "answers.jsonl";
+/// Where a guest of a user-mode kernel finds the plan's folder.
+const FOLDER: &str = "/tmp/.plan";
+/// Where it finds the host's files below /tmp, which it covers.
+const HOST_TMP: &str = "/tmp/.host";
+
+/// What to run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cases, in this order.
+    pub cases: Vec<Planned>,
+    /// `-D NAME=value`
+    pub defines: Defines,
+    /// `--name=value`
+    pub options: Vec<(String, Option<String>)>,
+    /// Whether each case leaves a capture.
+    pub pcap: bool,
+}
+
+/// A case of a plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its id in results.
+    pub id: String,
+    /// The script, absolute.
+    pub path: PathBuf,
+    /// The IP version that is asked for.
+    pub variant: Option<Variant>,
+}
+
+/// A line of the answers; cases by their place in the plan.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Line {
+    /// A case begins.
+    Start(usize),
+    /// It was run.
+    Case {
+        /// Which.
+        n: usize,
+        /// How it ended.
+        case: Box<CaseResult>,
+        /// Its report, which is no part of a result document.
+        detail: Option<String>,
+    },
+    /// It could not be run: the script is wrong.
+    Refused {
+        /// Which.
+        n: usize,
+        /// The whole report.
+        report: String,
+    },
+    /// All are done.
+    End,
+}
+
+/// The name of a case's capture in the plan's folder.
+pub(super) fn capture(n: usize) -> String {
+    format!("{n}.pcap")
+}
+
+/// Runs the plan in `folder`. As process number 1, which it is in a user-mode kernel, it sets the machine up first and
+/// switches it off in the end. `caught` runs a case so that a panic comes back as its message.
+///
+/// # Errors
+/// The plan cannot be read or the answers not be written.
+pub fn run(
+    folder: &Path,
+    caught: impl Fn(&dyn Fn() -> Outcome) -> Result<Outcome, String>,
+) -> io::Result<()> {
+    let first = std::process::id() == 1;
+    let folder = if first { set_up(folder)? } else { folder.to_owned() };
+    let result = answer(&folder, if first { Host::UserMode } else { Host::Machine }, caught);
+    if first {
+        if let Err(error) = &result {
+            eprintln!("guest: {error}");
+        }
+        host_sys::power_off()?;
+    }
+    result
+}
+
+/// An answer without its place in the plan.
+#[derive(Debug)]
+pub struct Outcome(Result<CaseResult, String>);
+
+fn answer(
+    folder: &Path,
+    host: Host,
+    caught: impl Fn(&dyn Fn() -> Outcome) -> Result<Outcome, String>,
+) -> io::Result<()> {
+    let plan: Plan = serde_json::from_reader(File::open(folder.join(PLAN))?)?;
+    let mut answers = OpenOptions::new().append(true).create(true).open(folder.join(ANSWERS))?;
+    let mut put = |line: &Line| -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        answers.write_all(text.as_bytes())
+    };
+    for (n, planned) in plan.cases.iter().enumerate() {
+        put(&Line::Start(n))?;
+        let pcap = plan.pcap.then(|| folder.join(capture(n)));
+        let line = match caught(&|| Outcome(case(&plan, planned, host, pcap.as_deref()))) {
+            Ok(Outcome(Ok(mut case))) => {
+                let detail = case.detail.take();
+                Line::Case { n, case: Box::new(case), detail }
+            }
+            Ok(Outcome(Err(report))) => Line::Refused { n, report },
+            Err(panic) => Line::Refused { n, report: format!("{}: {panic}", planned.id) },
+        };
+        put(&line)?;
+    }
+    put(&Line::End)
+}
+
+fn case(
+    plan: &Plan,
+    planned: &Planned,
+    host: Host,
+    pcap: Option<&Path>,
+) -> Result<CaseResult, String> {
+    let path = match (host, planned.path.strip_prefix("/tmp")) {
+        (Host::UserMode, Ok(below)) => Path::new(HOST_TMP).join(below),
+        _ => planned.path.clone(),
+    };
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let source = Source::new(&planned.path.display().to_string(), &text);
+    let options = RunOptions {
+        variant: planned.variant,
+        defines: plan.defines.clone(),
+        options: plan.options.clone(),
+        pcap: pcap.map(Path::to_owned),
+        ..RunOptions::default()
+    };
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    run_on(&source, &planned.id, folder, &options, |addresses| {
+        Linux::new(addresses, host, pcap.is_some())
+    })
+    .map_err(|error| format!("{:?}", miette::Report::new(error)))
+}
+
+/// Mounts what a system has, and the plan's folder, which alone can be written to.
+fn set_up(folder: &Path) -> io::Result<PathBuf> {
+    for (kind, at) in
+        [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")]
+    {
+        host_sys::mount_fs(kind, at, "")?;
+    }
+    for (at, of) in [(FOLDER, folder), (HOST_TMP, Path::new("/tmp"))] {
+        std::fs::create_dir(at)?;
+        host_sys::mount_fs("hostfs", at, &of.display().to_string())?;
+    }
+    Ok(PathBuf::from(FOLDER))
+}
