@@ -42,6 +42,9 @@ pub(crate) enum Verb {
     Trace(TraceArgs),
     /// Print the boot log of the reference
     Boot(BootArgs),
+    /// Run the plan of another run on the kernel that this process is on
+    #[command(hide = true)]
+    Guest(GuestArgs),
 }
 
 /// What every verb has.
@@ -63,9 +66,9 @@ pub(crate) struct Output {
 pub(crate) enum TargetName {
     /// The reference stack, in virtual time
     Reference,
-    /// The kernel of this host (not built yet)
+    /// The kernel of this host, in real time; needs root
     Linux,
-    /// A user-mode Linux kernel in virtual time (not built yet)
+    /// A user-mode Linux kernel in virtual time
     Uml,
     /// smoltcp (not built yet)
     Smoltcp,
@@ -206,6 +209,10 @@ pub(crate) struct ConformanceArgs {
     pub(crate) tool: ToolOptions,
     #[command(flatten)]
     pub(crate) kernel: KernelArg,
+    /// The user-mode Linux kernel of `--target uml`; default: NETPLUMB_UML (NETPLUMB_UML_7_2), or
+    /// what `cargo xtask oracle build-uml` built
+    #[arg(long, value_name = "PATH")]
+    pub(crate) uml: Option<PathBuf>,
     /// Threads; default: one a core
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -345,6 +352,14 @@ pub(crate) enum TraceName {
     Receive,
     /// An address is set: the routing table follows
     Addr,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GuestArgs {
+    /// The plan's folder
+    pub(crate) folder: PathBuf,
+    /// What a user-mode kernel appends to the words of its first process
+    pub(crate) ignored: Vec<String>,
 }
 
 #[derive(Args, Debug)]

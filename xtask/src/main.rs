@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Gate(args) => verbs::gate::run(&args),
         Verb::Trace(args) => verbs::trace::run(&args),
         Verb::Boot(args) => verbs::boot::run(&args),
+        Verb::Guest(args) => verbs::guest::run(&args),
     };
     match outcome {
         Ok(Outcome::AsExpected) => ExitCode::SUCCESS,

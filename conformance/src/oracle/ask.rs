@@ -38,6 +38,15 @@ impl Asked {
         }
     }
 
+    /// The kernel's version, as `6.1.192`.
+    pub fn release(&self) -> String {
+        match self {
+            Asked::Machine => std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                .map_or_else(|_| "unknown".into(), |release| release.trim().to_owned()),
+            Asked::Uml(uml) => uml.release().to_owned(),
+        }
+    }
+
     /// How long a case may take, of our time.
     fn limit(&self) -> Duration {
         match self {
@@ -193,18 +202,18 @@ fn sitting(
         };
         return match open {
             Some(_) => Ok(Some(why)),
-            None => Err(OracleError::Guest {
-                what: format!("no script was run: {why}"),
-                console: Some(tail(&console)),
-            }),
+            None => {
+                Err(OracleError::Guest { what: "no script was run".into(), console: Some(why) })
+            }
         };
     }
 }
 
-/// The end of a console.
+/// The end of a console; of a kernel's last words, those before the call trace.
 fn tail(console: &Path) -> String {
     let text = std::fs::read(console).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
+    let text = text.split_once("\nCall Trace:").map_or(&*text, |(before, _)| before);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }

@@ -20,6 +20,8 @@ const FOLDER: &str = "/tmp/.plan";
 /// Where it finds the host's files below /tmp, which it covers.
 const HOST_TMP: &str = "/tmp/.host";
 
+const EBUSY: host_sys::Errno = host_sys::Errno(16);
+
 /// What to run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Plan {
@@ -159,7 +161,11 @@ fn set_up(folder: &Path) -> io::Result<PathBuf> {
     for (kind, at) in
         [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")]
     {
-        host_sys::mount_fs(kind, at, "")?;
+        match host_sys::mount_fs(kind, at, "") {
+            // The kernel has mounted it itself.
+            Ok(()) | Err(EBUSY) => {}
+            Err(errno) => return Err(io::Error::other(format!("{at}: {errno}"))),
+        }
     }
     for (at, of) in [(FOLDER, folder), (HOST_TMP, Path::new("/tmp"))] {
         std::fs::create_dir(at)?;

@@ -10,6 +10,7 @@ use conformance::run::{self, RunOptions};
 use conformance::script::{Defines, Source};
 use reference_stack::Version;
 
+use super::real;
 use crate::Outcome;
 use crate::cli::{ConformanceArgs, IpName, NicName, TargetName};
 use crate::error::{CouldNotRun, read_text};
@@ -27,7 +28,11 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
     let places = Places::find()?;
     let scripts = selection::scripts(&places, &args.select)?;
     let mut ui = Ui::new(&args.output);
-    let mut work: Vec<Job<'_>> = jobs_of(&scripts, nics(args.nic), variants(args.ip));
+    let nics = match args.target {
+        TargetName::Linux | TargetName::Uml => &[Nic::Tun],
+        TargetName::Reference | TargetName::Smoltcp => nics(args.nic),
+    };
+    let mut work: Vec<Job<'_>> = jobs_of(&scripts, nics, variants(args.ip));
     if let Some(shard) = args.shard {
         let mut n = 0..;
         work.retain(|_| n.next().is_some_and(|n| shard.holds(n)));
@@ -50,9 +55,16 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
         known: &known(&places.expected(args.target.word()))?,
         jobs: super::jobs(args.jobs),
     };
-    let (cases, reports) = run_all(&mut ui, &places, &work, &how);
-    let outcome =
-        super::conclude(&ui, &args.output, "conformance", how.version.name(), cases, started)?;
+    let (kernel, (cases, reports)) = match args.target {
+        TargetName::Linux | TargetName::Uml => {
+            let asked = real::asked(&places, args.target, how.version.name(), args.uml.as_deref())?;
+            (asked.release(), real::run_all(&mut ui, &work, &how, &asked)?)
+        }
+        TargetName::Reference | TargetName::Smoltcp => {
+            (how.version.name().to_owned(), run_all(&mut ui, &places, &work, &how))
+        }
+    };
+    let outcome = super::conclude(&ui, &args.output, "conformance", &kernel, cases, started)?;
     match could_not_run(reports) {
         Some(report) => Err(report),
         None => Ok(outcome),
@@ -61,10 +73,10 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
 
 /// One script on one attachment, in one IP version.
 pub(crate) struct Job<'a> {
-    script: &'a Script,
+    pub(super) script: &'a Script,
     nic: Nic,
     /// `None`: what the script says.
-    variant: Option<Variant>,
+    pub(super) variant: Option<Variant>,
 }
 
 impl Job<'_> {
@@ -245,7 +257,7 @@ fn execute(
 }
 
 /// The file of a case's capture: its id with variant and attachment, in one folder for all.
-fn capture_name(job: &Job<'_>) -> String {
+pub(super) fn capture_name(job: &Job<'_>) -> String {
     let id = job.script.id.trim_end_matches(".pkt").replace('/', ".");
     match job.variant {
         None => format!("{id}.{}.pcap", job.nic),
@@ -254,7 +266,7 @@ fn capture_name(job: &Job<'_>) -> String {
 }
 
 /// The first run's result, unless the second differs.
-fn compared(first: CaseResult, second: &CaseResult) -> CaseResult {
+pub(super) fn compared(first: CaseResult, second: &CaseResult) -> CaseResult {
     let why = match (&first.event_log, &second.event_log) {
         (None, _) | (_, None) => "the target keeps no event log to compare".to_owned(),
         (Some(a), Some(b)) if a != b => {
@@ -284,10 +296,10 @@ pub(crate) fn could_not_run(mut reports: Vec<miette::Report>) -> Option<miette::
 }
 
 fn refuse_what_is_not_built(args: &ConformanceArgs) -> Result<(), CouldNotRun> {
-    if args.target != TargetName::Reference {
+    if args.target == TargetName::Smoltcp {
         return Err(CouldNotRun::NotBuiltYet {
             what: format!("--target {}", args.target.word()),
-            built: "--target reference",
+            built: "--target reference, linux and uml",
         });
     }
     Ok(())

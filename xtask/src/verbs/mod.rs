@@ -5,6 +5,8 @@ pub(crate) mod conformance;
 pub(crate) mod diff;
 pub(crate) mod fuzz;
 pub(crate) mod gate;
+pub(crate) mod guest;
+mod real;
 pub(crate) mod trace;
 
 use std::num::NonZeroUsize;
