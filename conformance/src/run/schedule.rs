@@ -489,12 +489,29 @@ impl<'a> Run<'a> {
                     .failure(span, format!("{what} fails with status {status}"), mismatch, notes)
                     .into())
             }
-            Err(CommandError::Unsupported(why)) => {
-                Err(Stop::Unsupported(format!("{}: {why}", self.source.place(span))))
+            Err(CommandError { unsupported, message, at }) => {
+                let place = self.command_span(text, span, at);
+                if unsupported {
+                    return Err(Stop::Unsupported(format!(
+                        "{}: {message}",
+                        self.source.place(place)
+                    )));
+                }
+                Err(ScriptError::new(self.source, place, message, what).into())
             }
-            Err(CommandError::Invalid(why)) => {
-                Err(ScriptError::new(self.source, span, why, what).into())
+        }
+    }
+
+    /// The place in the script of a part of a command's text. A text that is not in the script (a define) has the place of
+    /// the whole.
+    fn command_span(&self, text: &str, span: Span, part: Option<std::ops::Range<usize>>) -> Span {
+        let whole = self.source.slice(span);
+        match (part, whole.find(text)) {
+            (Some(part), Some(at)) if !text.is_empty() => {
+                let start = span.start as usize + at + part.start;
+                Span::new(start, start + part.len().max(1))
             }
+            _ => span,
         }
     }
 

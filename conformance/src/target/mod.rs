@@ -114,6 +114,42 @@ pub enum Admin {
     LinkMtu(u32),
     /// `ip link set dev X up|down`
     LinkUp(bool),
+    /// `ip neigh replace|del ADDRESS lladdr MAC`
+    Neighbour {
+        /// The neighbour.
+        address: IpAddr,
+        /// Its hardware address; `None`: away with it.
+        lladdr: Option<[u8; 6]>,
+    },
+    /// `tc qdisc replace|del dev X root ...`
+    Qdisc(Qdisc),
+    /// `ethtool -K X NAME on|off`
+    Feature {
+        /// The feature's short name: `tso`, `gso`, `gro`, ...
+        name: String,
+        /// On or off.
+        on: bool,
+    },
+    /// A file that calls of the script can open.
+    WriteFile {
+        /// Absolute.
+        path: String,
+        /// What it holds.
+        bytes: Vec<u8>,
+    },
+    /// The file goes away.
+    RemoveFile(String),
+}
+
+/// A queueing discipline of the device; `limit` is its length in packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "tc's names")]
+pub enum Qdisc {
+    /// What the device starts with.
+    Default,
+    Pfifo { limit: Option<u32> },
+    Fq { limit: Option<u32> },
+    FqCodel { limit: Option<u32> },
 }
 
 /// What `ip route` is to do.
@@ -184,6 +220,14 @@ pub trait Target {
     /// # Errors
     /// What the target does not have, or what the request gets wrong.
     fn administrate(&mut self, what: &Admin) -> Result<(), Refusal>;
+
+    /// The text of /proc/net/`name`.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`] if the target has no such file.
+    fn proc_net(&mut self, name: &str) -> Result<String, Refusal> {
+        Err(Refusal::Unsupported(format!("the target has no /proc/net/{name}")))
+    }
 
     /// Waits for a moment from which a script's clock runs well: on a real kernel, some way into a tick.
     fn start_clock(&mut self) {}

@@ -1,38 +1,68 @@
-//! `ip route|addr|link|tcp_metrics`.
+//! `ip route|addr|link|neigh|tcp_metrics`.
 
 use std::net::IpAddr;
 
-use super::{CommandError, flush_metrics};
+use super::CommandError;
+use super::programs::not_supported;
 use crate::target::{Admin, RouteVerb, Target};
 
-pub(super) fn run(target: &mut dyn Target, args: &[&str]) -> Result<(), CommandError> {
-    let args = match args {
-        ["-4", rest @ ..] => rest,
-        ["-6", ..] => return Err(CommandError::Unsupported("`ip -6` is not supported yet".into())),
-        all => all,
+pub(super) fn run(target: &mut dyn Target, args: &[&str]) -> Result<i32, CommandError> {
+    let (v6, args) = match args {
+        ["-4", rest @ ..] => (Some(false), rest),
+        ["-6", rest @ ..] => (Some(true), rest),
+        all => (None, all),
     };
     let what = match args {
-        ["tcp_metrics", "flush", ..] => return Ok(flush_metrics(target)?),
-        ["route" | "r", verb, rest @ ..] => route(verb, rest)?,
-        ["addr" | "address" | "a", verb @ ("add" | "del"), address, ..] => {
+        ["tcp_metrics" | "tcpmetrics", "flush", ..] => Admin::FlushTcpMetrics,
+        ["route" | "r", verb, rest @ ..] => route(verb, rest, v6)?,
+        ["addr" | "address" | "a", verb @ ("add" | "del"), address, rest @ ..] => {
             let (address, prefix) = prefix(address)?;
+            match rest {
+                [] | ["dev", _] | ["dev", _, "nodad"] | ["nodad", "dev", _] => {}
+                _ => return Err(not_supported("ip", args)),
+            }
             Admin::Address { add: *verb == "add", address, prefix }
         }
         ["link" | "l", "set", "dev", _, rest @ ..] | ["link" | "l", "set", _, rest @ ..] => {
             link(rest)?
         }
-        _ => {
-            return Err(CommandError::Unsupported(format!(
-                "`ip {}` is not supported",
-                args.join(" ")
-            )));
-        }
+        ["neigh" | "neighbor" | "n", verb, rest @ ..] => neigh(verb, rest)?,
+        _ => return Err(not_supported("ip", args)),
     };
-    Ok(target.administrate(&what)?)
+    target.administrate(&what)?;
+    Ok(0)
+}
+
+/// `ip neigh add|replace|del ADDRESS [lladdr MAC] [dev X] [nud permanent]`.
+fn neigh(verb: &str, args: &[&str]) -> Result<Admin, CommandError> {
+    let refused = || not_supported(&format!("ip neigh {verb}"), args);
+    let Some((address, rest)) = args.split_first() else { return Err(refused()) };
+    let address = prefix(address)?.0;
+    let mut lladdr = None;
+    for pair in rest.chunks(2) {
+        match pair {
+            ["lladdr", mac] => lladdr = Some(hardware_address(mac)?),
+            ["dev", _] | ["nud", "permanent"] => {}
+            _ => return Err(refused()),
+        }
+    }
+    match (verb, lladdr) {
+        ("add" | "replace", Some(_)) => Ok(Admin::Neighbour { address, lladdr }),
+        ("del" | "delete", _) => Ok(Admin::Neighbour { address, lladdr: None }),
+        _ => Err(refused()),
+    }
+}
+
+fn hardware_address(text: &str) -> Result<[u8; 6], CommandError> {
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|part| u8::from_str_radix(part, 16).ok()).collect();
+    bytes
+        .and_then(|b| b.try_into().ok())
+        .ok_or_else(|| CommandError::invalid(format!("`{text}` is no hardware address")))
 }
 
 fn prefix(text: &str) -> Result<(IpAddr, u8), CommandError> {
-    let invalid = || CommandError::Invalid(format!("`{text}` is no address or prefix"));
+    let invalid = || CommandError::invalid(format!("`{text}` is no address or prefix"));
     let (ip, len) = text.split_once('/').map_or((text, None), |(ip, len)| (ip, Some(len)));
     let ip: IpAddr = ip.parse().map_err(|_| invalid())?;
     let max = if ip.is_ipv4() { 32 } else { 128 };
@@ -43,18 +73,23 @@ fn prefix(text: &str) -> Result<(IpAddr, u8), CommandError> {
     Ok((ip, len))
 }
 
-fn route(verb: &str, args: &[&str]) -> Result<Admin, CommandError> {
+fn route(verb: &str, args: &[&str], v6: Option<bool>) -> Result<Admin, CommandError> {
     let verb = match verb {
         "add" => RouteVerb::Add,
         "replace" => RouteVerb::Replace,
         "change" => RouteVerb::Change,
         "del" | "delete" => RouteVerb::Delete,
-        _ => return Err(CommandError::Unsupported(format!("`ip route {verb}` is not supported"))),
+        _ => return Err(CommandError::unsupported(format!("`ip route {verb}` is not supported"))),
     };
     let Some((to, mut rest)) = args.split_first() else {
-        return Err(CommandError::Invalid("`ip route` needs a prefix".into()));
+        return Err(CommandError::invalid("`ip route` needs a prefix".into()));
     };
     let to = if *to == "default" { None } else { Some(prefix(to)?) };
+    if let (Some((ip, _)), Some(v6)) = (to, v6)
+        && ip.is_ipv6() != v6
+    {
+        return Err(CommandError::invalid(format!("{ip} is not of the family asked for")));
+    }
     let mut via = None;
     let mut metrics = Vec::new();
     loop {
@@ -75,7 +110,7 @@ fn route(verb: &str, args: &[&str]) -> Result<Admin, CommandError> {
                 rest = more;
             }
             [name] => {
-                return Err(CommandError::Invalid(format!("`{name}` of `ip route` needs a value")));
+                return Err(CommandError::invalid(format!("`{name}` of `ip route` needs a value")));
             }
         }
     }
@@ -87,11 +122,8 @@ fn link(args: &[&str]) -> Result<Admin, CommandError> {
         ["down"] => Ok(Admin::LinkUp(false)),
         ["mtu", mtu] => match mtu.parse() {
             Ok(mtu) => Ok(Admin::LinkMtu(mtu)),
-            Err(_) => Err(CommandError::Invalid(format!("`{mtu}` is no MTU"))),
+            Err(_) => Err(CommandError::invalid(format!("`{mtu}` is no MTU"))),
         },
-        _ => Err(CommandError::Unsupported(format!(
-            "`ip link set ... {}` is not supported",
-            args.join(" ")
-        ))),
+        _ => Err(not_supported("ip link set ...", args)),
     }
 }
