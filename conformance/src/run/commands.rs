@@ -42,9 +42,7 @@ impl CommandError {
 impl From<Refusal> for CommandError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unsupported(what) | Refusal::Absent(what) => {
-                CommandError::unsupported(what)
-            }
+            Refusal::Unsupported(what) | Refusal::Absent(what) => CommandError::unsupported(what),
             Refusal::Invalid(what) => CommandError::invalid(what),
         }
     }

@@ -23,7 +23,7 @@ const REMOTE: [u8; 4] = [192, 0, 2, 1];
 
 /// What the target does on its own.
 #[derive(Clone)]
-enum Act {
+pub(crate) enum Act {
     /// Sends a segment so many microseconds after the connection's first packet came.
     Send { us: u64, flags: &'static str, seq: u32, ack: u32, len: usize, options: &'static [u8] },
     /// Lets the waiting call return.
@@ -31,7 +31,7 @@ enum Act {
 }
 
 /// A target with a script of its own.
-struct Puppet {
+pub(crate) struct Puppet {
     now: Nanos,
     start: Nanos,
     acts: VecDeque<Act>,
@@ -45,7 +45,7 @@ struct Puppet {
 }
 
 impl Puppet {
-    fn new(acts: &[Act]) -> Self {
+    pub(crate) fn new(acts: &[Act]) -> Self {
         Puppet {
             now: 5_000_000_000,
             start: 5_000_000_000,
@@ -175,19 +175,27 @@ impl Target for Puppet {
 
     fn sysctl(&mut self, name: &str) -> Result<String, Refusal> {
         self.sysctls
-            .get(name)
+            .get(name.trim_start_matches("/proc/sys/").replace('/', ".").as_str())
             .cloned()
             .ok_or_else(|| Refusal::Invalid(format!("unknown sysctl {name}")))
     }
 
     fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         self.sysctl(name)?;
-        self.sysctls.insert(name.into(), value.into());
+        let name = name.trim_start_matches("/proc/sys/").replace('/', ".");
+        self.sysctls.insert(name, value.into());
         Ok(())
     }
 
     fn administrate(&mut self, _: &Admin) -> Result<(), Refusal> {
         Ok(())
+    }
+
+    fn proc_net(&mut self, name: &str) -> Result<String, Refusal> {
+        match name {
+            "snmp" => Ok("Tcp: RtoMin MaxConn InSegs\nTcp: 200 -1 7\n".into()),
+            _ => Ok("TcpExt: OutOfWindowIcmps SyncookiesSent\nTcpExt: 2 0\n".into()),
+        }
     }
 
     fn event_log(&self) -> Option<String> {
@@ -374,7 +382,7 @@ fn commands_and_code() {
     assert!(report.contains("tcpi_snd_cwnd = 10") && report.contains("t.pkt:9:7"), "{report}");
     for (init, words) in [
         ("`sysctl -q net.ipv4.tcp_sakc=0`", "unknown sysctl net.ipv4.tcp_sakc"),
-        ("`nstat`", "unsupported: t.pkt:1:1: the command `nstat`"),
+        ("`true; frob x`", "unsupported: t.pkt:1:8: the command `frob`"),
         ("`./nothing.sh`", "nothing.sh"),
         ("`false`", "fails with status 1"),
     ] {

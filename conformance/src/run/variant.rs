@@ -73,8 +73,9 @@ pub fn applies(variant: Variant, id: &str) -> bool {
 
 /// The variant that a script names itself by an `--ip_version` line; the last such line counts.
 pub(crate) fn of_script(source: &Source) -> Variant {
-    let named = source.text().lines().filter_map(|line| line.trim().strip_prefix("--ip_version="));
-    named.last().and_then(|name| from_name(name.trim())).unwrap_or(Variant::Ipv4)
+    let mut named =
+        source.text().lines().filter_map(|line| line.trim().strip_prefix("--ip_version="));
+    named.next_back().and_then(|name| from_name(name.trim())).unwrap_or(Variant::Ipv4)
 }
 
 /// The variant of a value of `--ip_version`.

@@ -147,9 +147,15 @@ pub enum Admin {
 pub enum Qdisc {
     /// What the device starts with.
     Default,
-    Pfifo { limit: Option<u32> },
-    Fq { limit: Option<u32> },
-    FqCodel { limit: Option<u32> },
+    Pfifo {
+        limit: Option<u32>,
+    },
+    Fq {
+        limit: Option<u32>,
+    },
+    FqCodel {
+        limit: Option<u32>,
+    },
 }
 
 /// What `ip route` is to do.

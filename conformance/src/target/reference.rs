@@ -12,15 +12,17 @@ use std::path::Path;
 use reference_stack::syscalls::SysResult;
 use reference_stack::{
     AdminError, BootConfig, Call, FrameIn, FrameOut, Kernel, Nanos, NicConfig, NicKind, Port,
-    Profile, RouteSpec, RouteVerb as KernelVerb, TaskId,
+    Profile, QdiscKind, RouteSpec, RouteVerb as KernelVerb, TaskId,
 };
 
 use super::ethernet::{self, Frame};
-use super::{Addresses, Admin, Finished, Refusal, RouteVerb, Sent, Target, Thread};
+use super::{Addresses, Admin, Finished, Qdisc, Refusal, RouteVerb, Sent, Target, Thread};
 use crate::frames::PcapWriter;
 use crate::results::Nic;
 use crate::run::RunOptions;
 
+/// Which of HyStart's two signals end slow start: here always both.
+const HYSTART_DETECT: &str = "/sys/module/tcp_cubic/parameters/hystart_detect";
 /// The stack's own hardware address.
 const OWN: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x01];
 const PORT: Port = Port(0);
@@ -183,6 +185,33 @@ impl Reference {
         }
     }
 
+    /// What concerns the device, its neighbours, and files.
+    fn administrate_link(&mut self, what: &Admin) -> Result<(), Refusal> {
+        match what {
+            Admin::Qdisc(qdisc) => {
+                let kind = match *qdisc {
+                    Qdisc::Default => QdiscKind::Default,
+                    Qdisc::Pfifo { limit } => QdiscKind::Pfifo(limit),
+                    Qdisc::Fq { .. } | Qdisc::FqCodel { .. } => {
+                        let why = "the reference has no qdisc but pfifo and pfifo_fast";
+                        return Err(Refusal::Unsupported(why.into()));
+                    }
+                };
+                self.kernel.tc_qdisc(self.device, kind).map_err(refused)
+            }
+            Admin::Feature { name, on } => {
+                self.kernel.ethtool_feature(self.device, name, *on).map_err(|error| {
+                    Refusal::Unsupported(format!("ethtool's feature {name}: {error}"))
+                })
+            }
+            Admin::Neighbour { address, lladdr: Some(mac) } => {
+                let address = v4(*address)?;
+                self.kernel.ip_neigh_add(self.device, address, *mac).map_err(refused)
+            }
+            _ => Err(Refusal::Unsupported(format!("the reference has no {what:?} yet"))),
+        }
+    }
+
     fn route(
         &mut self,
         verb: RouteVerb,
@@ -317,10 +346,19 @@ impl Target for Reference {
     }
 
     fn sysctl(&mut self, name: &str) -> Result<String, Refusal> {
+        if name == HYSTART_DETECT {
+            return Ok("3".into());
+        }
         self.kernel.sysctl(name).map_err(|error| Refusal::Invalid(error.to_string()))
     }
 
     fn set_sysctl(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        if name == HYSTART_DETECT {
+            return match value.trim() {
+                "3" => Ok(()),
+                _ => Err(Refusal::Unsupported("the reference's hystart_detect is always 3".into())),
+            };
+        }
         self.kernel.sysctl_set(name, value).map_err(|error| Refusal::Invalid(error.to_string()))
     }
 
@@ -344,7 +382,13 @@ impl Target for Reference {
                 self.kernel.ip_link_set_mtu(self.device, *mtu).map_err(refused)
             }
             Admin::LinkUp(up) => self.kernel.ip_link_set_up(self.device, *up).map_err(refused),
+            other => self.administrate_link(other),
         }
+    }
+
+    fn proc_net(&mut self, name: &str) -> Result<String, Refusal> {
+        let text = self.kernel.proc_net(name);
+        text.ok_or_else(|| Refusal::Unsupported(format!("the reference has no /proc/net/{name}")))
     }
 
     fn event_log(&self) -> Option<String> {

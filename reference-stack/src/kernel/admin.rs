@@ -137,7 +137,7 @@ impl Kernel {
         self.run_softirqs();
     }
 
-    fn dev(&self, name: &str) -> Result<dev::DevId, AdminError> {
+    pub(super) fn dev(&self, name: &str) -> Result<dev::DevId, AdminError> {
         self.net.devs.by_name(name).ok_or_else(|| AdminError::NoDevice(name.to_owned()))
     }
 }

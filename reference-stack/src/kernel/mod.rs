@@ -2,12 +2,14 @@
 
 mod admin;
 mod boot;
+mod link;
 mod observe;
 mod run;
 mod task;
 
 pub use admin::{AdminError, RouteSpec, RouteVerb};
 pub use boot::{BootConfig, NicConfig, NicKind};
+pub use link::QdiscKind;
 pub use observe::EventLog;
 pub use task::Completion;
 

@@ -195,12 +195,9 @@ mod tests {
     #[test]
     fn sums_and_products() {
         let variable = |name: &str| (name == "X").then(|| "7".to_string());
-        for (text, value) in [
-            ("15*1024*1024", 15 << 20),
-            (" 1 + 2*3 - -1", 8),
-            ("(1+2)*X % 4", 1),
-            ("0x10/2", 8),
-        ] {
+        for (text, value) in
+            [("15*1024*1024", 15 << 20), (" 1 + 2*3 - -1", 8), ("(1+2)*X % 4", 1), ("0x10/2", 8)]
+        {
             assert_eq!(arithmetic(text, &variable), Ok(value), "{text}");
         }
         for text in ["", "1/0", "Y", "1<<2", "(1", "9223372036854775807+1"] {

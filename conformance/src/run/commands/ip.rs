@@ -82,7 +82,7 @@ fn route(verb: &str, args: &[&str], v6: Option<bool>) -> Result<Admin, CommandEr
         _ => return Err(CommandError::unsupported(format!("`ip route {verb}` is not supported"))),
     };
     let Some((to, mut rest)) = args.split_first() else {
-        return Err(CommandError::invalid("`ip route` needs a prefix".into()));
+        return Err(CommandError::invalid("`ip route` needs a prefix"));
     };
     let to = if *to == "default" { None } else { Some(prefix(to)?) };
     if let (Some((ip, _)), Some(v6)) = (to, v6)

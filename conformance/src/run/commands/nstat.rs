@@ -39,7 +39,8 @@ impl Shell {
         if !silent {
             output.push_str("#kernel\n");
             for (name, value) in &now {
-                let before = if absolute { 0 } else { self.counters.get(name).copied().unwrap_or(0) };
+                let before =
+                    if absolute { 0 } else { self.counters.get(name).copied().unwrap_or(0) };
                 let grown = value.wrapping_sub(before);
                 let wanted = patterns.is_empty() || patterns.iter().any(|p| fits(p, name));
                 if wanted && (zeros || grown != 0) {

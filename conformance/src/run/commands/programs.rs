@@ -46,7 +46,9 @@ impl Shell {
             _ if program.starts_with("sysctl_restore_") => self.restore_sysctls(target),
             "sh" | "bash" | "." | "source" => self.sh(target, args, streams, depth),
             _ if program.ends_with(".sh") => self.source(target, name, streams, depth),
-            _ => Err(CommandError::unsupported(format!("the command `{program}` is not supported"))),
+            _ => {
+                Err(CommandError::unsupported(format!("the command `{program}` is not supported")))
+            }
         }
     }
 

@@ -134,7 +134,8 @@ impl Parser<'_> {
                 Some(token @ (">" | "1>" | "2>" | "&>" | "<")) => self.redirection(token)?,
                 Some("&") => return self.refuse(1, "a command in the background is not supported"),
                 Some(other) => {
-                    return self.refuse(other.len(), format!("`{other}` in a command is not supported"));
+                    return self
+                        .refuse(other.len(), format!("`{other}` in a command is not supported"));
                 }
                 None => self.add_word()?,
             }
@@ -153,7 +154,8 @@ impl Parser<'_> {
                 return Ok(());
             }
             if KEYWORDS.contains(&first.as_str()) {
-                return self.refuse(first.len(), format!("`{first}` of the shell is not supported"));
+                return self
+                    .refuse(first.len(), format!("`{first}` of the shell is not supported"));
             }
         }
         let assigned = assignment(self.rest()).filter(|_| self.now.words.is_empty());
@@ -220,7 +222,9 @@ impl Parser<'_> {
             match (token, to.as_str()) {
                 ("2>", "1") => self.now.redirections.push(Redirection::Errors),
                 (">" | "1>", "2") => self.now.redirections.push(Redirection::OutputToErrors),
-                _ => return self.refuse(1, format!("`{token}&{to}` in a command is not supported")),
+                _ => {
+                    return self.refuse(1, format!("`{token}&{to}` in a command is not supported"));
+                }
             }
             self.now.at.end = self.at;
             return Ok(());
@@ -256,7 +260,10 @@ impl Parser<'_> {
                     self.at += end + 2;
                 }
                 '"' => self.double_quoted(&mut word)?,
-                '`' => return self.refuse(1, "a back quote in a command is not supported: use $(...)"),
+                '`' => {
+                    return self
+                        .refuse(1, "a back quote in a command is not supported: use $(...)");
+                }
                 '\\' if self.rest().starts_with("\\\n") => {
                     self.at += 2;
                 }

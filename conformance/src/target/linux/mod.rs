@@ -302,6 +302,8 @@ impl Target for Linux {
             Admin::LinkMtu(mtu) => format!("link set dev {} mtu {mtu}", setup::DEVICE),
             Admin::LinkUp(true) => format!("link set dev {} up", setup::DEVICE),
             Admin::LinkUp(false) => format!("link set dev {} down", setup::DEVICE),
+            // A script's commands run in this target's own shell.
+            other => return Err(Refusal::Unsupported(format!("{other:?} by request"))),
         };
         self.ip(line)
     }

@@ -11,33 +11,43 @@ pub(crate) enum Qdisc {
     Noop,
     /// `noqueue`: straight to the driver.
     Noqueue,
-    /// `pfifo_fast`.
-    PfifoFast(PfifoFast),
+    /// `pfifo_fast` or `pfifo`.
+    Fifo(Fifo),
 }
 
-/// Three bands, each a queue; a band is only served while those before it are empty.
+/// Three bands, each a queue; a band is only served while those before it are empty. `pfifo` has only the first.
 #[derive(Clone, Debug)]
-pub(crate) struct PfifoFast {
+pub(crate) struct Fifo {
     bands: [SkbQueue; 3],
     /// Packets that the driver had no room for (`gso_skb`).
     requeued: SkbQueue,
-    /// Packets that a band holds (`tx_queue_len`).
+    /// Packets that a band holds.
     limit: usize,
+    /// The band of a packet's priority.
+    prio2band: &'static [u8; 16],
 }
 
-/// `prio2band`: the band of a packet's priority.
+/// `prio2band` of `pfifo_fast`.
 const PRIO2BAND: [u8; 16] = [1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1];
 
 impl Qdisc {
     pub(crate) fn pfifo_fast(limit: usize) -> Self {
+        Self::fifo(limit, &PRIO2BAND)
+    }
+
+    pub(crate) fn pfifo(limit: usize) -> Self {
+        Self::fifo(limit, &[0; 16])
+    }
+
+    fn fifo(limit: usize, prio2band: &'static [u8; 16]) -> Self {
         let bands = Default::default();
-        Self::PfifoFast(PfifoFast { bands, requeued: SkbQueue::default(), limit })
+        Self::Fifo(Fifo { bands, requeued: SkbQueue::default(), limit, prio2band })
     }
 
     /// Queues a packet; gives it back if its band is full.
     pub(crate) fn enqueue(&mut self, skb: Skb) -> Option<Skb> {
-        let Self::PfifoFast(q) = self else { return Some(skb) };
-        let band = &mut q.bands[usize::from(PRIO2BAND[skb.priority as usize & 15])];
+        let Self::Fifo(q) = self else { return Some(skb) };
+        let band = &mut q.bands[usize::from(q.prio2band[skb.priority as usize & 15])];
         if band.len() >= q.limit {
             return Some(skb);
         }
@@ -46,13 +56,13 @@ impl Qdisc {
     }
 
     pub(crate) fn dequeue(&mut self) -> Option<Skb> {
-        let Self::PfifoFast(q) = self else { return None };
+        let Self::Fifo(q) = self else { return None };
         q.bands.iter_mut().find_map(SkbQueue::pop_front)
     }
 
     /// Puts packets back that the driver had no room for; they are the next to go.
     pub(crate) fn requeue(&mut self, list: SkbQueue) {
-        if let Self::PfifoFast(q) = self {
+        if let Self::Fifo(q) = self {
             q.requeued = list;
         }
     }
@@ -60,7 +70,7 @@ impl Qdisc {
     /// What [`requeue`](Self::requeue) put back.
     pub(crate) fn take_requeued(&mut self) -> SkbQueue {
         match self {
-            Self::PfifoFast(q) => std::mem::take(&mut q.requeued),
+            Self::Fifo(q) => std::mem::take(&mut q.requeued),
             _ => SkbQueue::default(),
         }
     }
@@ -68,9 +78,7 @@ impl Qdisc {
     /// Number of packets that wait.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::PfifoFast(q) => {
-                q.requeued.len() + q.bands.iter().map(SkbQueue::len).sum::<usize>()
-            }
+            Self::Fifo(q) => q.requeued.len() + q.bands.iter().map(SkbQueue::len).sum::<usize>(),
             _ => 0,
         }
     }

@@ -326,6 +326,19 @@ pub(crate) fn dev_close(net: &mut Net, id: DevId) {
     neighbour::neigh_ifdown(net, id);
 }
 
+/// Gives a device another queueing discipline, `None`: its own (`dev_graft_qdisc`); what the old one held is dropped.
+pub(crate) fn dev_graft_qdisc(net: &mut Net, id: DevId, qdisc: Option<Qdisc>) {
+    if !net.devs[id].is_up() {
+        return;
+    }
+    let dev = net.devs.get_mut(id);
+    let new = qdisc.unwrap_or_else(|| dev.default_qdisc());
+    let mut old = std::mem::replace(&mut dev.qdisc, new);
+    for skb in old.drain() {
+        kfree_skb(net, skb, DropReason::QdiscDrop);
+    }
+}
+
 /// Changes a device's MTU (`dev_set_mtu`).
 ///
 /// # Errors

@@ -60,7 +60,7 @@ fn __dev_queue_xmit(net: &mut Net, mut skb: Skb) -> Result<(), Errno> {
             }
             Ok(())
         }
-        Qdisc::PfifoFast(_) => __dev_xmit_skb(net, id, queue, skb),
+        Qdisc::Fifo(_) => __dev_xmit_skb(net, id, queue, skb),
     }
 }
 
