@@ -61,6 +61,17 @@ pub(crate) struct Output {
     pub(crate) verbose: bool,
 }
 
+/// Forms of the result document besides JSON.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct Reports {
+    /// Write the results to FILE as JUnit XML
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Print the results as KTAP, and nothing else
+    #[arg(long, help_heading = "Output")]
+    pub(crate) ktap: bool,
+}
+
 /// What the scripts run against.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetName {
@@ -192,9 +203,21 @@ pub(crate) struct ConformanceArgs {
     /// Scripts to run: files, folders, areas or ids
     #[arg(value_name = "PATH|AREA|ID")]
     pub(crate) select: Vec<PathBuf>,
-    /// What the scripts run against
-    #[arg(long, value_enum, default_value = "reference")]
-    pub(crate) target: TargetName,
+    /// What the scripts run against; several with commas between them
+    #[arg(
+        long,
+        value_enum,
+        value_name = "TARGET",
+        value_delimiter = ',',
+        default_value = "reference"
+    )]
+    pub(crate) target: Vec<TargetName>,
+    /// Print cases by targets, and how many are alike; with one target only, uml is the other
+    #[arg(long)]
+    pub(crate) matrix: bool,
+    /// Read the scripts and their options, and run nothing
+    #[arg(long, conflicts_with_all = ["matrix", "check_determinism", "pcap"])]
+    pub(crate) parse_only: bool,
     /// How frames reach the stack
     #[arg(long, value_enum, default_value = "ftgmac100")]
     pub(crate) nic: NicName,
@@ -228,6 +251,8 @@ pub(crate) struct ConformanceArgs {
     /// List the cases instead of running them
     #[arg(long)]
     pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) reports: Reports,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -315,6 +340,8 @@ pub(crate) struct GateArgs {
     /// Threads; default: one a core
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) reports: Reports,
     #[command(flatten)]
     pub(crate) output: Output,
 }

@@ -13,6 +13,8 @@ use crate::cli::Output;
 pub(crate) struct Ui {
     quiet: bool,
     verbose: bool,
+    /// Only a document goes to standard output.
+    document_only: bool,
     bar: ProgressBar,
     /// For standard output.
     style: Style,
@@ -26,9 +28,24 @@ impl Ui {
         Ui {
             quiet: output.quiet,
             verbose: output.verbose || !terminal,
+            document_only: false,
             bar: ProgressBar::hidden(),
             style: Style { color },
         }
+    }
+
+    /// The same with nothing on standard output but what [`Ui::document`] prints.
+    pub(crate) fn without_lines(mut self, document_only: bool) -> Ui {
+        self.document_only = document_only;
+        self
+    }
+
+    /// Prints a whole document.
+    pub(crate) fn document(&self, text: &str) {
+        self.bar.suspend(|| {
+            // A reader that went away, as `head` does, ends the output and not the run.
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+        });
     }
 
     /// The same with a line for every case, on a terminal too.
@@ -84,10 +101,9 @@ impl Ui {
 
     /// A line that is always shown: a finding.
     pub(crate) fn print(&self, text: &str) {
-        self.bar.suspend(|| {
-            // A reader that went away, as `head` does, ends the output and not the run.
-            let _ = writeln!(io::stdout().lock(), "{}", text.trim_end_matches('\n'));
-        });
+        if !self.document_only {
+            self.document(&format!("{}\n", text.trim_end_matches('\n')));
+        }
     }
 
     /// A case is done: a finding is always shown whole, anything else as one line where lines are

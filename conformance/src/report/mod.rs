@@ -1,7 +1,13 @@
-//! Views of a result document: lines and a table for the terminal, and the JSON file.
+//! Views of a result document: lines and tables for the terminal, JSON, JUnit XML, KTAP.
 //!
 //! A view never adds knowledge: everything that it shows is in the
 //! [`Document`](crate::results::Document) or in a case's `detail`.
 
 pub mod json;
+pub mod junit;
+pub mod ktap;
+pub mod matrix;
 pub mod terminal;
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,17 @@ impl Style {
 
 /// One line for a case: status, case with variant and attachment, time inside, reason.
 pub fn case_line(case: &CaseResult, style: Style) -> String {
-    let mut line = format!("{} {}", style.status(case.status), case.id);
+    let mut line = format!("{} {}", style.status(case.status), full_name(case));
+    if let Some(reason) = &case.reason {
+        let first = reason.lines().next().unwrap_or_default();
+        let _ = write!(line, ": {first}");
+    }
+    line
+}
+
+/// The case with its variant and attachment, where there is a choice.
+pub(super) fn full_name(case: &CaseResult) -> String {
+    let mut line = case.id.clone();
     let how: Vec<&str> = [
         (case.nic != Nic::None).then(|| case.nic.word()),
         (!matches!(case.variant, Variant::None | Variant::Ipv4)).then(|| case.variant.word()),
@@ -41,10 +51,6 @@ pub fn case_line(case: &CaseResult, style: Style) -> String {
     .collect();
     if !how.is_empty() {
         let _ = write!(line, " ({})", how.join(", "));
-    }
-    if let Some(reason) = &case.reason {
-        let first = reason.lines().next().unwrap_or_default();
-        let _ = write!(line, ": {first}");
     }
     line
 }
@@ -71,7 +77,7 @@ pub fn finding(case: &CaseResult, replay: &str, style: Style) -> String {
 }
 
 /// The area of a case: its folder, or `-` where it lies in none.
-fn area(id: &str) -> &str {
+pub(super) fn area(id: &str) -> &str {
     id.rsplit_once('/').map_or("-", |(folder, _)| folder)
 }
 

@@ -29,7 +29,7 @@ use miette::Diagnostic;
 use reference_stack::Version;
 
 use crate::results::{CaseResult, Nic, Status, Variant};
-use crate::script::{self, Defines, ScriptError, Source};
+use crate::script::{self, Defines, Script, ScriptError, Source};
 use crate::target::reference::Reference;
 use crate::target::{Addresses, Refusal, Target};
 use config::Config;
@@ -165,6 +165,31 @@ pub fn run_source(
     run_on(source, id, folder, options, |addresses| Reference::new(addresses, options))
 }
 
+/// Reads a script and its settings without running it: a pass, or a failure that names what is not the language.
+pub fn read_source(source: &Source, id: &str, options: &RunOptions) -> CaseResult {
+    let mut case = CaseResult::new(id, "parser");
+    match read(source, options) {
+        Ok((_, config)) => case.variant = config.variant,
+        Err(error) => {
+            case.variant = options.variant.unwrap_or_default();
+            case = case.with_status(Status::Fail, error.one_line());
+            case.detail = Some(report::render(&error));
+        }
+    }
+    case
+}
+
+/// The syntax tree of a script with the defines of its variant, and its settings.
+fn read(source: &Source, options: &RunOptions) -> Result<(Script, Config), ScriptError> {
+    let version = options.variant.unwrap_or_else(|| variant::of_script(source));
+    let mut defines: Defines =
+        variant::defines(version).iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+    defines.extend(options.defines.clone());
+    let tree = script::parse(source, &defines)?;
+    let config = Config::new(source, &tree.options, options.variant, &options.options)?;
+    Ok((tree, config))
+}
+
 /// Runs a script from its text on the target that `boot` makes for its addresses.
 ///
 /// # Errors
@@ -177,12 +202,7 @@ pub fn run_on<T: Target>(
     boot: impl FnOnce(&Addresses) -> Result<T, Refusal>,
 ) -> Result<CaseResult, RunError> {
     let started = Instant::now();
-    let version = options.variant.unwrap_or_else(|| variant::of_script(source));
-    let mut defines: Defines =
-        variant::defines(version).iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-    defines.extend(options.defines.clone());
-    let tree = script::parse(source, &defines)?;
-    let config = Config::new(source, &tree.options, options.variant, &options.options)?;
+    let (tree, config) = read(source, options)?;
     let mut case = CaseResult::new(id, "reference");
     case.variant = config.variant;
     case.nic = options.nic;

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use conformance::report::matrix;
 use conformance::results::{CaseResult, KnownResults, Nic, Status, Variant};
 use conformance::run::{self, RunOptions};
 use conformance::script::{Defines, Source};
@@ -23,22 +24,13 @@ use crate::{panics, pool};
 const WHOLE_REPORTS: usize = 5;
 
 pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
-    refuse_what_is_not_built(args)?;
     let started = Instant::now();
     let places = Places::find()?;
+    let targets = targets(args)?;
     let scripts = selection::scripts(&places, &args.select)?;
-    let mut ui = Ui::new(&args.output);
-    let nics = match args.target {
-        TargetName::Linux | TargetName::Uml => &[Nic::Tun],
-        TargetName::Reference | TargetName::Smoltcp => nics(args.nic),
-    };
-    let mut work: Vec<Job<'_>> = jobs_of(&scripts, nics, variants(args.ip));
-    if let Some(shard) = args.shard {
-        let mut n = 0..;
-        work.retain(|_| n.next().is_some_and(|n| shard.holds(n)));
-    }
+    let mut ui = Ui::new(&args.output).without_lines(args.reports.ktap);
     if args.list {
-        for job in &work {
+        for job in &work_of(args, targets[0], &scripts) {
             ui.print(&job.name());
         }
         return Ok(Outcome::AsExpected);
@@ -46,29 +38,91 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
     if let Some(folder) = &args.pcap {
         std::fs::create_dir_all(folder).map_err(CouldNotRun::io(folder, "cannot be made"))?;
     }
-    let how = How {
-        version: super::version(&args.kernel.kernel)?,
-        twice: args.check_determinism,
-        pcap: args.pcap.as_deref(),
-        defines: args.defines.iter().cloned().collect(),
-        options: args.tool.0.clone(),
-        known: &known(&places.expected(args.target.word()))?,
-        jobs: super::jobs(args.jobs),
-    };
-    let (kernel, (cases, reports)) = match args.target {
-        TargetName::Linux | TargetName::Uml => {
-            let asked = real::asked(&places, args.target, how.version.name(), args.uml.as_deref())?;
-            (asked.release(), real::run_all(&mut ui, &work, &how, &asked)?)
-        }
-        TargetName::Reference | TargetName::Smoltcp => {
-            (how.version.name().to_owned(), run_all(&mut ui, &places, &work, &how))
-        }
-    };
-    let outcome = super::conclude(&ui, &args.output, "conformance", &kernel, cases, started)?;
+    let (mut cases, mut reports, mut kernels) = (Vec::new(), Vec::new(), Vec::new());
+    for &target in &targets {
+        let ran = on_target(args, target, &scripts, &places, &mut ui)?;
+        cases.extend(ran.cases);
+        reports.extend(ran.reports);
+        kernels.push(ran.kernel);
+    }
+    kernels.dedup();
+    if args.matrix {
+        ui.finish();
+        ui.print(&matrix::table(&cases, args.output.verbose));
+    }
+    let (command, kernel) = ("conformance", kernels.join(","));
+    let outcome =
+        super::conclude(&ui, &args.output, &args.reports, command, &kernel, cases, started)?;
     match could_not_run(reports) {
         Some(report) => Err(report),
         None => Ok(outcome),
     }
+}
+
+/// The targets that the command line means, each once.
+fn targets(args: &ConformanceArgs) -> Result<Vec<TargetName>, CouldNotRun> {
+    let mut targets: Vec<TargetName> = Vec::new();
+    let other = (args.matrix && args.target.len() == 1).then_some(TargetName::Uml);
+    for target in args.target.iter().copied().chain(other) {
+        if target == TargetName::Smoltcp {
+            let built = "--target reference, linux, uml";
+            return Err(CouldNotRun::NotBuiltYet { what: "--target smoltcp".into(), built });
+        }
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    Ok(targets)
+}
+
+/// This part of the scripts, as the target runs them.
+fn work_of<'a>(args: &ConformanceArgs, target: TargetName, scripts: &'a [Script]) -> Vec<Job<'a>> {
+    let nics = match target {
+        TargetName::Linux | TargetName::Uml => &[Nic::Tun],
+        TargetName::Reference | TargetName::Smoltcp => nics(args.nic),
+    };
+    let mut work = jobs_of(scripts, nics, variants(args.ip));
+    if let Some(shard) = args.shard {
+        let mut n = 0..;
+        work.retain(|_| n.next().is_some_and(|n| shard.holds(n)));
+    }
+    work
+}
+
+/// What the scripts came to on one target.
+struct Ran {
+    cases: Vec<CaseResult>,
+    /// What could not be run.
+    reports: Vec<miette::Report>,
+    kernel: String,
+}
+
+fn on_target(
+    args: &ConformanceArgs,
+    target: TargetName,
+    scripts: &[Script],
+    places: &Places,
+    ui: &mut Ui,
+) -> miette::Result<Ran> {
+    let work = work_of(args, target, scripts);
+    let how = How {
+        version: super::version(&args.kernel.kernel)?,
+        parse_only: args.parse_only,
+        twice: args.check_determinism,
+        pcap: args.pcap.as_deref(),
+        defines: args.defines.iter().cloned().collect(),
+        options: args.tool.0.clone(),
+        known: &known(&places.expected(target.word()))?,
+        jobs: super::jobs(args.jobs),
+    };
+    let real_kernel = matches!(target, TargetName::Linux | TargetName::Uml) && !args.parse_only;
+    let (kernel, (cases, reports)) = if real_kernel {
+        let asked = real::asked(places, target, how.version.name(), args.uml.as_deref())?;
+        (asked.release(), real::run_all(ui, &work, &how, &asked)?)
+    } else {
+        (how.version.name().to_owned(), run_all(ui, places, &work, &how))
+    };
+    Ok(Ran { cases, reports, kernel })
 }
 
 /// One script on one attachment, in one IP version.
@@ -91,6 +145,8 @@ impl Job<'_> {
 /// How scripts are run.
 pub(crate) struct How<'a> {
     pub(crate) version: Version,
+    /// They are only read.
+    pub(crate) parse_only: bool,
     /// Twice each, and the event logs must be equal.
     pub(crate) twice: bool,
     /// Where captures go.
@@ -246,6 +302,9 @@ fn execute(
         options: how.options.clone(),
         pcap: pcap.map(|folder| folder.join(capture_name(job))),
     };
+    if how.parse_only {
+        return Ok(run::read_source(&source, &script.id, &options));
+    }
     match panics::caught(|| run::run_source(&source, &script.id, folder, &options)) {
         Ok(result) => Ok(result?),
         Err(message) => Ok(CaseResult {
@@ -293,14 +352,4 @@ pub(crate) fn could_not_run(mut reports: Vec<miette::Report>) -> Option<miette::
     } else {
         last.wrap_err(format!("{more} more could not be run; the last one shown:"))
     })
-}
-
-fn refuse_what_is_not_built(args: &ConformanceArgs) -> Result<(), CouldNotRun> {
-    if args.target == TargetName::Smoltcp {
-        return Err(CouldNotRun::NotBuiltYet {
-            what: format!("--target {}", args.target.word()),
-            built: "--target reference, linux and uml",
-        });
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use conformance::results::{CaseResult, Status};
 
 use super::conformance::could_not_run;
 use crate::Outcome;
-use crate::cli::DiffArgs;
+use crate::cli::{DiffArgs, Reports};
 use crate::error::CouldNotRun;
 use crate::places::Places;
 use crate::ui::Ui;
@@ -41,7 +41,15 @@ pub(crate) fn run(args: &DiffArgs) -> miette::Result<Outcome> {
     let (cases, reports) = run_all(&mut ui, &work, &how, |_| {});
     let kernel = args.kernel.as_deref().unwrap_or("as in the manifests");
     if !cases.is_empty() || reports.is_empty() {
-        let outcome = super::conclude(&ui, &args.output, "diff", kernel, cases, started)?;
+        let outcome = super::conclude(
+            &ui,
+            &args.output,
+            &Reports::default(),
+            "diff",
+            kernel,
+            cases,
+            started,
+        )?;
         if reports.is_empty() {
             return Ok(outcome);
         }

@@ -16,7 +16,7 @@ use conformance::report::terminal;
 use conformance::results::{CaseResult, Status};
 
 use crate::Outcome;
-use crate::cli::FuzzArgs;
+use crate::cli::{FuzzArgs, Reports};
 use crate::error::CouldNotRun;
 use crate::panics;
 use crate::places::Places;
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &FuzzArgs) -> miette::Result<Outcome> {
         ui.print_case(&case, target);
         cases.push(case);
     }
-    super::conclude(&ui, &args.output, "fuzz", "5.15", cases, started)
+    super::conclude(&ui, &args.output, &Reports::default(), "fuzz", "5.15", cases, started)
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static FuzzTarget>, CouldNotRun> {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &GateArgs) -> miette::Result<Outcome> {
     let known = scripts::known(&list)?;
     // What a rewritten list is made from is seen without the old one.
     let applied = if args.update_baseline { KnownResults::default() } else { known.clone() };
-    let mut ui = Ui::new(&args.output);
+    let mut ui = Ui::new(&args.output).without_lines(args.reports.ktap);
     let mut run = Run { places: &places, args, known: &applied, cases: Vec::new() };
     let mut reports = run.scripts(&mut ui)?;
     let captures = run.captures(&mut ui)?;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &GateArgs) -> miette::Result<Outcome> {
         }
         cases.extend(missing);
     }
-    super::conclude(&ui, &args.output, "gate", KERNEL.name(), cases, started)
+    super::conclude(&ui, &args.output, &args.reports, "gate", KERNEL.name(), cases, started)
 }
 
 /// The parts of a gate.
@@ -76,6 +76,7 @@ impl Run<'_> {
         let work = scripts::jobs_of(&scripts, scripts::nics(NicName::All), scripts::variants(None));
         let how = scripts::How {
             version: KERNEL,
+            parse_only: false,
             twice: false,
             pcap: None,
             defines: Defines::new(),

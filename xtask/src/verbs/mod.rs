@@ -12,13 +12,13 @@ pub(crate) mod trace;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use ::conformance::report::json;
+use ::conformance::report::{json, junit, ktap};
 use ::conformance::results::{CaseResult, Document, Environment};
 
 use reference_stack::Version;
 
 use crate::Outcome;
-use crate::cli::Output;
+use crate::cli::{Output, Reports};
 use crate::error::CouldNotRun;
 use crate::ui::Ui;
 
@@ -31,6 +31,7 @@ fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
 fn conclude(
     ui: &Ui,
     output: &Output,
+    reports: &Reports,
     command: &str,
     kernel: &str,
     cases: Vec<CaseResult>,
@@ -46,6 +47,12 @@ fn conclude(
     ui.summary(&document);
     if let Some(path) = &output.json {
         json::write(&document, path).map_err(CouldNotRun::io(path, "cannot be written"))?;
+    }
+    if let Some(path) = &reports.junit {
+        junit::write(&document, path).map_err(CouldNotRun::io(path, "cannot be written"))?;
+    }
+    if reports.ktap {
+        ui.document(&ktap::to_string(&document));
     }
     Ok(Outcome::found(document.summary.findings() > 0))
 }
