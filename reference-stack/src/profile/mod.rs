@@ -96,7 +96,7 @@ pub struct Profile {
     pub tcp_skb_head: u32,
     /// `MAX_TCP_HEADER`: room for all headers, taken off the largest super-packet.
     pub max_tcp_header: u32,
-    /// A window in a SYN-ACK or the first ACK is not above 65535 (before 6.1).
+    /// The window that a connection starts with is not above 65535 (asked of 6.1 and 7.2).
     pub initial_window_u16: bool,
     /// A lone FIN is sent without regard to the congestion window (before 6.12); later ones let
     /// one skb take at most half of it.
@@ -148,7 +148,7 @@ impl Profile {
             ack_nomem: modern,
             tcp_skb_head: if modern { 832 } else { 1280 },
             max_tcp_header: 256,
-            initial_window_u16: version == Version::V5_15,
+            initial_window_u16: !modern,
             fin_ignores_cwnd: !modern,
             ato_below_delack_max: modern,
             tsq_allows_single: modern,

@@ -124,16 +124,18 @@ pub(crate) fn retransmits_timed_out(
 /// ended (`tcp_write_timeout`).
 fn tcp_write_timeout(tp: &mut TcpSock, net: &mut Net, orphans: u32) -> bool {
     let tries = u32::from(tp.icsk.icsk_retransmits);
-    let (mut retry_until, expired);
+    let mut retry_until;
+    let mut expired = false;
     if matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) {
         retry_until = match tp.icsk.icsk_syn_retries {
             0 => net.sysctl.tcp_syn_retries as u32,
             own => own.into(),
         };
-        if tp.sk.sk_state == TcpState::SynSent && net.profile.syn_linear_timeouts > 0 {
-            retry_until += net.sysctl.tcp_syn_linear_timeouts as u32;
-        }
-        expired = tries >= retry_until;
+        let linear = match tp.sk.sk_state {
+            TcpState::SynSent => net.sysctl.tcp_syn_linear_timeouts as u32,
+            _ => 0,
+        };
+        expired = tries >= retry_until + linear;
     } else {
         if retransmits_timed_out(tp, net, net.sysctl.tcp_retries1 as u32, 0) {
             // Another route may serve (__dst_negative_advice).
@@ -148,8 +150,9 @@ fn tcp_write_timeout(tp: &mut TcpSock, net: &mut Net, orphans: u32) -> bool {
                 return true;
             }
         }
-        expired = retransmits_timed_out(tp, net, retry_until, tp.icsk.icsk_user_timeout);
     }
+    // By number or by the time that so many would take with doubling, whichever comes first.
+    expired |= retransmits_timed_out(tp, net, retry_until, tp.icsk.icsk_user_timeout);
     tcp_fastopen_active_detect_blackhole(tp, net, expired);
     if expired {
         tcp_write_err(tp, net);
