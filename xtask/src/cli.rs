@@ -269,9 +269,27 @@ pub(crate) struct DiffArgs {
     /// Kernel version whose behaviour is asked for; default: the manifest's
     #[arg(long, value_name = "VERSION", value_parser = ["5.15", "6.1", "6.18", "7.2"])]
     pub(crate) kernel: Option<String>,
-    /// Go on after a capture that cannot be read
+    /// Go on past divergences and list them all, and after a capture that cannot be read
     #[arg(long)]
     pub(crate) keep_going: bool,
+    /// Infer the applications' calls from the frames, whatever traces there are
+    #[arg(long, conflicts_with = "strace", help_heading = "Input")]
+    pub(crate) no_strace: bool,
+    /// Trace of the host's programs instead of the manifest's; may be repeated
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    pub(crate) strace: Vec<PathBuf>,
+    /// Hardware address of the host, for a capture without a manifest; default: guessed
+    #[arg(long, value_name = "MAC", help_heading = "Input")]
+    pub(crate) mac: Option<String>,
+    /// Address of the host with its prefix length, for a capture without a manifest
+    #[arg(long, value_name = "ADDR/LEN", help_heading = "Input")]
+    pub(crate) addr: Vec<String>,
+    /// A sysctl of the host, after the manifest's; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Input")]
+    pub(crate) sysctl: Vec<String>,
+    /// Write a report of each capture as one HTML file in DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) html: Option<PathBuf>,
     /// Write what the reference sent to a capture in DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) pcap: Option<PathBuf>,

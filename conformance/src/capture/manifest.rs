@@ -105,6 +105,13 @@ pub struct Uncertainty {
     pub tx_us: Option<u64>,
 }
 
+impl Uncertainty {
+    /// The longest of the times, microseconds; 0 where none is given.
+    pub fn longest_us(&self) -> u64 {
+        self.rx_us.unwrap_or(0).max(self.tx_us.unwrap_or(0))
+    }
+}
+
 /// Something done to the host while it ran.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

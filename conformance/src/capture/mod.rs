@@ -4,14 +4,16 @@
 //! All three are input from outside: every reader gives a clear error with its place (packet
 //! number and byte offset, or file and line) and none of them panics.
 
+mod link;
 mod manifest;
 mod pcap;
 mod strace;
 
+pub use link::Link;
 pub use manifest::{
     Accept, AdminEvent, Interface, Manifest, ManifestError, Route, Uncertainty, sysctl_text,
 };
-pub use pcap::{LINKTYPE_ETHERNET, Packet, PacketReader, PcapError, read_packets};
+pub use pcap::{Packet, PacketReader, PcapError, read_packets};
 pub use strace::{
     CallName, FdSet, FileId, Outcome, PollFd, Record, SockAddr, SocketCall, StraceError,
     TracedCall, Value, parse_strace, socket_calls,

@@ -7,14 +7,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::link::Link;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::PcapNgReader;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::blocks::section_header::SectionHeaderBlock;
 use pcap_file::{DataLink, Endianness, TsResolution};
-
-/// `LINKTYPE_ETHERNET`.
-pub const LINKTYPE_ETHERNET: u32 = 1;
 
 const PACKET_BLOCK: u32 = 2;
 const SIMPLE_PACKET_BLOCK: u32 = 3;
@@ -29,8 +27,13 @@ pub struct Packet {
     pub time_ns: u64,
     /// Length on the wire, bytes; more than `data` holds where the capture cut it.
     pub orig_len: u32,
-    /// The captured bytes, from the Ethernet header on.
+    /// The captured bytes, from the Ethernet header on; a frame of another link has a header of
+    /// zeros with the EtherType (`link`).
     pub data: Vec<u8>,
+    /// Whether the host sent it, where the link type says so.
+    pub outgoing: Option<bool>,
+    /// What it was captured on.
+    pub link: Link,
 }
 
 /// Why a capture file could not be read.
@@ -88,7 +91,7 @@ pub enum PcapError {
     #[error("{file}: unsupported link type {linktype}")]
     #[diagnostic(
         code(netplumb::capture::linktype),
-        help("Ethernet (1) is supported; capture on the interface itself, not on `any`")
+        help("Ethernet (1), raw IP (12, 101, 228, 229) and Linux cooked (113, 276) are supported")
     )]
     LinkType {
         /// Path of the file.
@@ -102,6 +105,7 @@ pub enum PcapError {
 pub struct PacketReader<R: Read> {
     file: String,
     inner: Inner<R>,
+    link: Link,
     /// Packets given so far.
     count: u64,
     /// Byte offset of the next record.
@@ -162,13 +166,15 @@ impl<R: Read> PacketReader<R> {
                 what: other.to_string(),
             },
         };
+        // Of a pcapng file each interface has its own.
+        let mut link = Link::Ethernet;
         let (inner, offset) = match &head[..have] {
             [0xa1, 0xb2, 0xc3, 0xd4]
             | [0xd4, 0xc3, 0xb2, 0xa1]
             | [0xa1, 0xb2, 0x3c, 0x4d]
             | [0x4d, 0x3c, 0xb2, 0xa1] => {
                 let r = PcapReader::new(rest).map_err(header_error)?;
-                check_link(&file, r.header().datalink)?;
+                link = check_link(&file, r.header().datalink)?;
                 (Inner::Pcap(r), 24)
             }
             [0x0a, 0x0d, 0x0d, 0x0a] => {
@@ -179,7 +185,7 @@ impl<R: Read> PacketReader<R> {
             }
             _ => return Err(PcapError::Magic { file, magic }),
         };
-        Ok(PacketReader { file, inner, count: 0, offset, done: false })
+        Ok(PacketReader { file, inner, link, count: 0, offset, done: false })
     }
 
     fn error(&self, e: pcap_file::PcapError) -> PcapError {
@@ -224,13 +230,16 @@ impl<R: Read> PacketReader<R> {
             return Some(Err(self.damaged("the fraction of its time stamp is a second or more")));
         }
         let frac = u64::from(frac) * if nano { 1 } else { 1000 };
+        let Some(framed) = self.link.frame(data) else {
+            return Some(Err(self.damaged("it is shorter than its link's header")));
+        };
         self.count += 1;
         self.offset += 16 + u64::from(incl);
         Some(Ok(Packet {
             number: self.count,
             time_ns: u64::from(sec) * 1_000_000_000 + frac,
-            orig_len,
-            data,
+            orig_len: self.link.length(orig_len),
+            ..framed
         }))
     }
 
@@ -280,7 +289,7 @@ impl<R: Read> PacketReader<R> {
         let Some(ifd) = r.interfaces().get(id as usize) else {
             return Err(self.damaged("it names an interface that is not described"));
         };
-        check_link(&self.file, ifd.linktype)?;
+        let link = check_link(&self.file, ifd.linktype)?;
         let resol = ifd.options.iter().find_map(|o| match o {
             InterfaceDescriptionOption::IfTsResol(r) => Some(*r),
             _ => None,
@@ -289,7 +298,11 @@ impl<R: Read> PacketReader<R> {
         let Some(time_ns) = scale_stamp(raw, resol) else {
             return Err(self.damaged("its time stamp is out of range"));
         };
-        Ok(Packet { number: self.count + 1, time_ns, orig_len, data: data.to_vec() })
+        let Some(framed) = link.frame(data.to_vec()) else {
+            return Err(self.damaged("it is shorter than its link's header"));
+        };
+        let orig_len = link.length(orig_len);
+        Ok(Packet { number: self.count + 1, time_ns, orig_len, ..framed })
     }
 }
 
@@ -315,14 +328,11 @@ pub fn read_packets(path: &Path) -> Result<Vec<Packet>, PcapError> {
     PacketReader::open(path)?.collect()
 }
 
-fn check_link(file: &str, link: DataLink) -> Result<(), PcapError> {
+fn check_link(file: &str, link: DataLink) -> Result<Link, PcapError> {
     let linktype = u32::from(link);
     // The upper bits of a pcap header's field carry the FCS length.
-    if linktype & 0xffff == LINKTYPE_ETHERNET {
-        Ok(())
-    } else {
-        Err(PcapError::LinkType { file: file.to_owned(), linktype })
-    }
+    Link::of(linktype & 0xffff)
+        .ok_or_else(|| PcapError::LinkType { file: file.to_owned(), linktype })
 }
 
 /// A pcapng stamp in nanoseconds; `if_tsresol` is a power of ten, or of two with bit 7 set.
@@ -408,8 +418,8 @@ mod tests {
         assert!(matches!(read(b"hello, world".to_vec())[0], Err(PcapError::Magic { .. })));
         assert!(matches!(read(Vec::new())[0], Err(PcapError::Magic { .. })));
         let mut f = pcap(0xa1b2_c3d4, &[]);
-        f[20] = 113;
-        assert!(matches!(read(f)[0], Err(PcapError::LinkType { linktype: 113, .. })));
+        f[20] = 105;
+        assert!(matches!(read(f)[0], Err(PcapError::LinkType { linktype: 105, .. })));
     }
 
     #[test]

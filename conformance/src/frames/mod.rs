@@ -27,12 +27,9 @@ pub struct Difference {
 /// Checksums and lengths follow from other fields, so they are compared after everything else:
 /// what is named is the cause.
 pub fn first_difference(expected: &Frame, got: &Frame) -> Option<Difference> {
-    let derived = |f: &Field| {
-        f.name.ends_with("checksum") || matches!(f.name, "ip.len" | "ipv6.plen" | "udp.length")
-    };
     for pass in [false, true] {
         let of = |f: &Frame| -> Vec<Field> {
-            f.fields.iter().filter(|f| derived(f) == pass).cloned().collect()
+            f.fields.iter().filter(|f| is_derived(f) == pass).cloned().collect()
         };
         let (e, g) = (of(expected), of(got));
         for i in 0..e.len().max(g.len()) {
@@ -68,6 +65,20 @@ pub fn first_difference(expected: &Frame, got: &Frame) -> Option<Difference> {
         }
     }
     None
+}
+
+/// In how many fields two frames differ, those that follow from others left out.
+pub fn differences(expected: &Frame, got: &Frame) -> usize {
+    let (e, g) = (&expected.fields, &got.fields);
+    let same = e.iter().zip(g).filter(|(a, b)| a.name == b.name && a.value == b.value).count();
+    let derived = e.iter().zip(g).filter(|(a, b)| a.name == b.name && a.value != b.value);
+    let derived = derived.filter(|(a, _)| is_derived(a)).count();
+    e.len().max(g.len()) - same - derived
+}
+
+/// Whether a field follows from others: checksums and lengths.
+fn is_derived(f: &Field) -> bool {
+    f.name.ends_with("checksum") || matches!(f.name, "ip.len" | "ipv6.plen" | "udp.length")
 }
 
 /// Both values; of long ones (payloads in hex) what is around the first difference.

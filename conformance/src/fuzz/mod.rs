@@ -4,6 +4,7 @@
 //! body runs under libFuzzer, in a fixed-seed sweep of the ordinary tests, over the seeds of
 //! `corpora/` in the gate, and alone on one input for whoever debugs it.
 
+pub mod parsers;
 pub mod wire_rx;
 
 /// One target: a body, and what a person may know of it.
@@ -24,11 +25,37 @@ pub struct FuzzTarget {
 }
 
 /// Every target.
-pub const TARGETS: &[FuzzTarget] = &[FuzzTarget {
-    name: "wire_rx",
-    about: "frames and time steps into the MAC of a booted board with TCP and UDP sockets",
-    max_len: 4096,
-    run: wire_rx::run,
-    describe: wire_rx::describe,
-    seeds: wire_rx::seeds::all,
-}];
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget {
+        name: "wire_rx",
+        about: "frames and time steps into the MAC of a booted board with TCP and UDP sockets",
+        max_len: 4096,
+        run: wire_rx::run,
+        describe: wire_rx::describe,
+        seeds: wire_rx::seeds::all,
+    },
+    FuzzTarget {
+        name: "pcap",
+        about: "any bytes as a pcap or pcapng file, each frame of it decoded",
+        max_len: 4096,
+        run: parsers::pcap,
+        describe: parsers::describe,
+        seeds: parsers::pcap_seeds,
+    },
+    FuzzTarget {
+        name: "strace",
+        about: "any text as strace's output, and what happened to its sockets",
+        max_len: 4096,
+        run: parsers::strace,
+        describe: parsers::describe,
+        seeds: parsers::strace_seeds,
+    },
+    FuzzTarget {
+        name: "manifest",
+        about: "any text as the manifest of a capture",
+        max_len: 4096,
+        run: parsers::manifest,
+        describe: parsers::describe,
+        seeds: parsers::manifest_seeds,
+    },
+];

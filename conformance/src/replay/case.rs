@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use miette::{Context, IntoDiagnostic, NamedSource};
+use miette::NamedSource;
 
-use crate::capture::{
-    CallName, FileId, Manifest, Outcome, SockAddr, SocketCall, parse_strace, read_packets,
-    socket_calls,
-};
+use super::admin::Admin;
+use crate::capture::{CallName, FileId, Link, Manifest, Outcome, SockAddr, SocketCall};
 use crate::frames::{Frame, decode};
 
 /// `AF_INET`, `AF_INET6`.
@@ -28,6 +26,8 @@ pub(crate) struct CapFrame {
     pub(crate) time_ns: u64,
     /// The bytes captured.
     pub(crate) data: Vec<u8>,
+    /// What it was captured on.
+    pub(crate) link: Link,
     /// Whether the capture cut it.
     pub(crate) cut: bool,
     /// Whether the host sent it.
@@ -36,12 +36,29 @@ pub(crate) struct CapFrame {
     pub(crate) frame: Frame,
 }
 
+impl CapFrame {
+    /// The frame decoded anew.
+    pub(crate) fn frame(&self) -> Frame {
+        decode(&self.data)
+    }
+}
+
 /// What is known of a socket of the trace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileInfo {
     pub(crate) kind: i32,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: Option<SocketAddr>,
+}
+
+/// Something that an administrator did.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminEvent {
+    /// When, capture clock.
+    pub(crate) at_ns: u64,
+    /// The same as the manifest has it.
+    pub(crate) at_s: f64,
+    pub(crate) command: Admin,
 }
 
 /// A capture to replay.
@@ -61,62 +78,15 @@ pub(crate) struct Case {
     pub(crate) fixed_ports: BTreeSet<u16>,
     /// Remote ends of connected datagram sockets.
     pub(crate) connected_udp: BTreeSet<SocketAddr>,
+    /// What an administrator did, in order of time.
+    pub(crate) events: Vec<AdminEvent>,
+    /// What was repaired or guessed, for the report.
+    pub(crate) notes: Vec<String>,
     /// Where the manifest's relative names start.
     pub(crate) path: PathBuf,
 }
 
 impl Case {
-    /// Reads the capture that a manifest describes.
-    pub(crate) fn load(manifest_path: &Path, id: String) -> miette::Result<Self> {
-        let (manifest, source) = Manifest::read(manifest_path)?;
-        let base = manifest_path.parent().unwrap_or(Path::new("."));
-        let mut frames = Vec::new();
-        for (port, interface) in manifest.interface.iter().enumerate() {
-            let mac = interface.mac_bytes();
-            for p in read_packets(&base.join(&interface.capture))? {
-                let frame = decode(&p.data);
-                frames.push(CapFrame {
-                    port,
-                    number: p.number,
-                    time_ns: p.time_ns,
-                    cut: (p.data.len() as u64) < u64::from(p.orig_len),
-                    outbound: frame.eth_src == mac,
-                    data: p.data,
-                    frame,
-                });
-            }
-        }
-        // Frames of one interface stay in the order of the file where stamps are equal.
-        frames.sort_by_key(|f| f.time_ns);
-        let mut calls = Vec::new();
-        for (n, name) in manifest.strace.iter().enumerate() {
-            let path = base.join(name);
-            let text = std::fs::read_to_string(&path)
-                .into_diagnostic()
-                .wrap_err_with(|| format!("{}: not readable", path.display()))?;
-            let mut of_file = socket_calls(&parse_strace(&path.display().to_string(), &text)?);
-            for c in &mut of_file {
-                renumber(c, n as u32);
-            }
-            calls.extend(of_file);
-        }
-        calls.sort_by_key(|c| c.entry_ns);
-        let mut case = Self {
-            id,
-            manifest,
-            source,
-            frames,
-            calls,
-            payload: BTreeMap::new(),
-            fixed_ports: BTreeSet::new(),
-            connected_udp: BTreeSet::new(),
-            path: manifest_path.to_owned(),
-        };
-        case.keep_inet();
-        case.find_payloads();
-        Ok(case)
-    }
-
     /// Time of the first frame or call, nanoseconds since the epoch.
     pub(crate) fn start_ns(&self) -> u64 {
         let frame = self.frames.first().map(|f| f.time_ns);
@@ -125,7 +95,7 @@ impl Case {
     }
 
     /// Drops the calls on sockets of other families.
-    fn keep_inet(&mut self) {
+    pub(super) fn keep_inet(&mut self) {
         let mut other: BTreeSet<FileId> = BTreeSet::new();
         for c in &self.calls {
             if let CallName::Socket { file: Some(f), domain, .. } = &c.call
@@ -142,7 +112,7 @@ impl Case {
     }
 
     /// Finds what each sending call sent: strace shows the first bytes only.
-    fn find_payloads(&mut self) {
+    pub(super) fn find_payloads(&mut self) {
         let files = self.follow_files();
         let mut used = BTreeSet::new();
         let datagrams = self.datagrams();
@@ -376,41 +346,5 @@ pub(crate) fn files_of(call: &CallName) -> Vec<FileId> {
             [read, write, except].iter().flat_map(|s| s.asked.iter().copied()).collect()
         }
         CallName::EpollWait { .. } => Vec::new(),
-    }
-}
-
-/// Keeps the sockets of several traces apart.
-fn renumber(c: &mut SocketCall, trace: u32) {
-    let base = trace << 20;
-    let fix = |f: &mut FileId| f.0 = f.0.wrapping_add(base);
-    match &mut c.call {
-        CallName::Socket { file, .. } => file.iter_mut().for_each(fix),
-        CallName::Accept { file, new, .. } => {
-            fix(file);
-            new.iter_mut().for_each(fix);
-        }
-        CallName::Bind { file, .. }
-        | CallName::Listen { file, .. }
-        | CallName::Connect { file, .. }
-        | CallName::Getsockname { file, .. }
-        | CallName::Getpeername { file, .. }
-        | CallName::Setsockopt { file, .. }
-        | CallName::Getsockopt { file, .. }
-        | CallName::Shutdown { file, .. }
-        | CallName::Send { file, .. }
-        | CallName::Recv { file, .. }
-        | CallName::Sendfile { file, .. }
-        | CallName::Close { file }
-        | CallName::SetNonblock { file, .. }
-        | CallName::EpollCtl { file, .. }
-        | CallName::Other { file, .. } => fix(file),
-        CallName::Poll { fds, .. } => fds.iter_mut().for_each(|f| fix(&mut f.file)),
-        CallName::Select { read, write, except, .. } => {
-            for s in [read, write, except] {
-                s.asked.iter_mut().for_each(fix);
-                s.ready.iter_mut().for_each(fix);
-            }
-        }
-        CallName::EpollWait { .. } => {}
     }
 }

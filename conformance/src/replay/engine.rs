@@ -1,23 +1,22 @@
 //! One replay: events in order of time into the machine, what it sends held against the capture.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use reference_stack::syscalls::{PollFd, SockAddr as RefAddr, SysResult};
-use reference_stack::{Call, TaskId};
+use reference_stack::TaskId;
 
-use super::case::{CapFrame, Case, files_of};
-use super::host::{Host, Sent};
+use super::calls::describe_outcome;
+use super::case::{Case, files_of};
+use super::host::Host;
 use super::mapping::Mapping;
 use super::plan::{self, Held, Plan};
 use super::results_of;
-use crate::capture::{CallName, FileId, Outcome, SockAddr};
-use crate::frames::{decode, first_difference};
+use super::trail::{Event, Trail};
+use crate::capture::{CallName, FileId, Outcome};
 use crate::results::Divergence;
 
 /// A frame may be stamped this much before it was made: the moments here are estimates.
-const EARLY_NS: u64 = 200_000;
+pub(super) const EARLY_NS: u64 = 200_000;
 /// Time that a machine that is on track may need for what is left after the last event.
 const TAIL_NS: u64 = 2_000_000;
 
@@ -37,6 +36,14 @@ pub(crate) struct Slack {
 pub(crate) struct Ending {
     /// Where it left the capture; `None`: it did not.
     pub(crate) divergence: Option<Divergence>,
+    /// In how many fields the diverging frame differs; many where it is no frame of the capture.
+    pub(crate) fields: usize,
+    /// All divergences, where the replay went on past them.
+    pub(crate) found: Vec<Divergence>,
+    /// Which of the manifest's accepted divergences happened.
+    pub(crate) accepted: BTreeSet<usize>,
+    /// What led to the end, oldest first.
+    pub(crate) trail: Vec<String>,
     /// Frames and results that were as recorded.
     pub(crate) frames: usize,
     pub(crate) results: usize,
@@ -55,20 +62,21 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// More is better.
-    pub(crate) fn score(&self) -> (bool, usize, usize) {
-        (self.divergence.is_none(), self.frames, self.results)
+    pub(crate) fn score(&self) -> (bool, usize, std::cmp::Reverse<usize>, usize) {
+        let fields = std::cmp::Reverse(self.fields);
+        (self.divergence.is_none(), self.frames, fields, self.results)
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Cause {
+pub(super) enum Cause {
     Frame(u64),
     Call(u64),
     Timer,
 }
 
 #[derive(Clone, Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     call: usize,
     task: TaskId,
     /// How often it ran after a wake-up.
@@ -82,35 +90,42 @@ struct Waiting {
 /// A replay under way.
 #[derive(Clone)]
 pub(crate) struct Engine<'a, H> {
-    case: &'a Case,
-    plan: Arc<Plan>,
-    host: H,
-    map: Mapping,
+    pub(super) case: &'a Case,
+    pub(super) plan: Arc<Plan>,
+    pub(super) host: H,
+    pub(super) map: Mapping,
     /// Capture clock at virtual time 0.
-    base_ns: u64,
-    jiffy_ns: u64,
-    inbound: Arc<Vec<usize>>,
-    outbound: Arc<Vec<usize>>,
+    pub(super) base_ns: u64,
+    pub(super) jiffy_ns: u64,
+    pub(super) inbound: Arc<Vec<usize>>,
+    pub(super) outbound: Arc<Vec<usize>>,
     /// Calls with their moments, in order.
-    order: Arc<Vec<(u64, usize)>>,
+    pub(super) order: Arc<Vec<(u64, usize)>>,
     /// When each call is over at the latest.
-    exits: Arc<Vec<Option<u64>>>,
-    next_in: usize,
-    next_out: usize,
-    next_call: usize,
-    waiting: Vec<Waiting>,
-    tasks: BTreeMap<u32, TaskId>,
-    fds: BTreeMap<FileId, i32>,
+    pub(super) exits: Arc<Vec<Option<u64>>>,
+    pub(super) next_in: usize,
+    pub(super) next_out: usize,
+    pub(super) next_call: usize,
+    pub(super) next_event: usize,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) tasks: BTreeMap<u32, TaskId>,
+    pub(super) fds: BTreeMap<FileId, i32>,
     /// Sockets that the machine does not have.
-    absent: BTreeMap<FileId, String>,
-    cause: Cause,
-    results: usize,
-    slack: Slack,
-    sent: Vec<(u64, Vec<u8>)>,
-    moments: Vec<(u64, usize)>,
+    pub(super) absent: BTreeMap<FileId, String>,
+    pub(super) cause: Cause,
+    pub(super) results: usize,
+    pub(super) slack: Slack,
+    pub(super) sent: Vec<(u64, Vec<u8>)>,
+    pub(super) moments: Vec<(u64, usize)>,
+    pub(super) trail: Trail,
+    /// Every divergence is wanted, not the first alone.
+    pub(super) keep_going: bool,
+    pub(super) found: Vec<Divergence>,
+    pub(super) accepted: BTreeSet<usize>,
+    pub(super) fields: usize,
 }
 
-type Step = Result<(), Divergence>;
+pub(super) type Step = Result<(), Divergence>;
 
 impl<'a, H: Host> Engine<'a, H> {
     /// A replay from the start. `base_ns` is the capture clock at the machine's time 0.
@@ -139,6 +154,7 @@ impl<'a, H: Host> Engine<'a, H> {
             next_in: 0,
             next_out: 0,
             next_call: 0,
+            next_event: 0,
             waiting: Vec::new(),
             tasks: BTreeMap::new(),
             fds: BTreeMap::new(),
@@ -148,7 +164,25 @@ impl<'a, H: Host> Engine<'a, H> {
             slack: Slack::default(),
             sent: Vec::new(),
             moments: Vec::new(),
+            trail: Trail::default(),
+            keep_going: false,
+            found: Vec::new(),
+            accepted: BTreeSet::new(),
+            fields: 0,
         }
+    }
+
+    /// From now on the replay goes on past divergences where it can.
+    pub(crate) fn keep_going(mut self) -> Self {
+        self.keep_going = true;
+        self
+    }
+
+    /// The same machine with other numbers, to try a frame against them.
+    pub(super) fn judging(&self, map: Mapping) -> Self {
+        let mut other = self.clone();
+        other.map = map;
+        other
     }
 
     /// Runs to the end of the capture or the first divergence.
@@ -162,8 +196,15 @@ impl<'a, H: Host> Engine<'a, H> {
         }
         let mut missing: Vec<String> = self.absent.values().cloned().collect();
         missing.dedup();
+        let mut found = std::mem::take(&mut self.found);
+        found.extend(outcome.err());
+        let clock = |ns| self.clock(ns);
         Ending {
-            divergence: outcome.err(),
+            divergence: found.first().cloned(),
+            fields: self.fields,
+            found,
+            accepted: self.accepted.clone(),
+            trail: self.trail.lines(clock),
             frames: self.next_out,
             results: self.results,
             at_ns: self.base_ns + self.host.now(),
@@ -175,7 +216,7 @@ impl<'a, H: Host> Engine<'a, H> {
         }
     }
 
-    fn inbound_time(&self) -> Option<u64> {
+    pub(super) fn inbound_time(&self) -> Option<u64> {
         let &i = self.inbound.get(self.next_in)?;
         if let Some(held) = self.plan.backlog.get(&i) {
             return Some(held.at_ns);
@@ -190,10 +231,13 @@ impl<'a, H: Host> Engine<'a, H> {
             let call = self.order.get(self.next_call).map(|&(at, _)| at);
             let back = self.next_return();
             let run = self.waiting.iter().filter_map(|w| w.run_at).min();
-            let next = [inbound, call, back, run].into_iter().flatten().min();
+            let event = self.case.events.get(self.next_event).map(|e| e.at_ns);
+            let next = [event, inbound, call, back, run].into_iter().flatten().min();
             let Some(at) = next else { break };
             self.advance(at)?;
-            if run == Some(at) {
+            if event == Some(at) {
+                self.administrate(at)?;
+            } else if run == Some(at) {
                 self.run_waiting(at)?;
             } else if inbound == Some(at) {
                 self.frame_in(at)?;
@@ -241,6 +285,9 @@ impl<'a, H: Host> Engine<'a, H> {
                 self.host.stall(next);
             }
             self.host.advance(next);
+            if let Some(name) = self.host.timer_name() {
+                self.trail.note(self.base_ns + next, Event::Timer(name));
+            }
             self.after()?;
             self.missing(self.base_ns + next)?;
         }
@@ -257,25 +304,8 @@ impl<'a, H: Host> Engine<'a, H> {
         self.plan.late.contains(&i) && due > self.jiffy_ns * 3 / 4 && due < self.jiffy_ns * 3 / 2
     }
 
-    /// A frame that the capture has is overdue.
-    fn missing(&mut self, now_ns: u64) -> Step {
-        let Some(&i) = self.outbound.get(self.next_out) else { return Ok(()) };
-        let f = &self.case.frames[i];
-        let limit = f.time_ns.saturating_add(2 * self.jiffy_ns + EARLY_NS);
-        if now_ns <= limit {
-            return Ok(());
-        }
-        Err(Divergence {
-            frame: f.number,
-            layer: "time".to_owned(),
-            field: "frame".to_owned(),
-            expected: f.frame.summary(),
-            got: format!("nothing until {}", self.clock(limit)),
-        })
-    }
-
     /// Time since the capture's first frame, as Wireshark shows it.
-    fn clock(&self, ns: u64) -> String {
+    pub(super) fn clock(&self, ns: u64) -> String {
         let start = self.case.frames.first().map_or(0, |f| f.time_ns);
         let d = i128::from(ns) - i128::from(start);
         format!(
@@ -291,16 +321,17 @@ impl<'a, H: Host> Engine<'a, H> {
         if let Some(held) = self.plan.backlog.get(&i).copied() {
             return self.frames_in_backlog(held);
         }
-        self.feed();
+        self.feed(at_ns, false);
         self.after()?;
         self.opportunities(at_ns)
     }
 
     /// Gives the next inbound frame to the machine.
-    fn feed(&mut self) {
+    fn feed(&mut self, at_ns: u64, held: bool) {
         let f = &self.case.frames[self.inbound[self.next_in]];
         self.next_in += 1;
         self.cause = Cause::Frame(f.time_ns);
+        self.trail.note(at_ns, Event::In { number: f.number, held });
         let bytes = self.map.inbound(&f.data);
         self.host.frame_in(f.port, bytes);
     }
@@ -316,7 +347,7 @@ impl<'a, H: Host> Engine<'a, H> {
         while let Some(i) = self.inbound.get(self.next_in)
             && self.plan.backlog.get(i) == Some(&held)
         {
-            self.feed();
+            self.feed(held.at_ns, true);
         }
         if !held.inside {
             self.host.release_sock(task);
@@ -333,9 +364,7 @@ impl<'a, H: Host> Engine<'a, H> {
 
     /// After anything that the machine did: its frames and results.
     fn after(&mut self) -> Step {
-        for sent in self.host.frames_out() {
-            self.frame_out(&sent)?;
-        }
+        self.take_frames()?;
         for (task, result) in self.host.completed() {
             if let Some(n) = self.waiting.iter().position(|w| w.task == task) {
                 let w = self.waiting.remove(n);
@@ -343,6 +372,43 @@ impl<'a, H: Host> Engine<'a, H> {
             }
         }
         Ok(())
+    }
+
+    /// Does what the administrator did now.
+    fn administrate(&mut self, at_ns: u64) -> Step {
+        let event = &self.case.events[self.next_event];
+        self.next_event += 1;
+        self.cause = Cause::Call(at_ns);
+        self.trail.note(at_ns, Event::Call { name: "the administrator", line: 0, again: false });
+        if let Err(why) = self.host.admin(&event.command) {
+            let frame = self.outbound.get(self.next_out).map_or(0, |&n| self.case.frames[n].number);
+            let d = Divergence {
+                frame,
+                layer: "event".to_owned(),
+                field: format!("at_s = {}", event.at_s),
+                expected: "done".to_owned(),
+                got: why,
+            };
+            self.diverge(d, 1000)?;
+        }
+        self.after()?;
+        self.opportunities(at_ns)
+    }
+
+    /// Judges what the machine sent.
+    fn take_frames(&mut self) -> Step {
+        let sent = self.host.frames_out();
+        for n in 0..sent.len() {
+            self.frame_out(&sent[n], &sent[n + 1..])?;
+        }
+        Ok(())
+    }
+
+    /// When the next call takes effect.
+    pub(super) fn next_call_time(&self) -> Option<u64> {
+        let run = self.waiting.iter().filter_map(|w| w.run_at).min();
+        let call = self.order.get(self.next_call).map(|&(at, _)| at);
+        [run, call].into_iter().flatten().min()
     }
 
     /// A woken call runs when its result would be the recorded one, a little later.
@@ -371,6 +437,7 @@ impl<'a, H: Host> Engine<'a, H> {
     fn run_time(&self, at_ns: u64, exit: u64) -> u64 {
         const WAKE_NS: u64 = 15_000;
         let next_out = self.outbound.get(self.next_out).map(|&i| self.case.frames[i].time_ns);
+        let next_out = next_out.filter(|s| exit != u64::MAX || *s < at_ns + 1_000_000);
         let wanted = match next_out {
             Some(s) if s > at_ns && s <= exit.saturating_add(20_000) => s - plan::TX_LAG_NS.min(s),
             _ => at_ns + WAKE_NS,
@@ -387,7 +454,10 @@ impl<'a, H: Host> Engine<'a, H> {
             self.waiting[n].resumed += 1;
             let Waiting { call, task, .. } = self.waiting[n];
             self.moments.push((at_ns, call));
-            self.cause = Cause::Call(self.case.calls[call].entry_ns);
+            let c = &self.case.calls[call];
+            self.cause = Cause::Call(c.entry_ns);
+            let name = results_of::name(&c.call);
+            self.trail.note(at_ns, Event::Call { name, line: c.line, again: true });
             self.host.resume(task);
             self.after()?;
         }
@@ -439,93 +509,14 @@ impl<'a, H: Host> Engine<'a, H> {
                 n += 1;
                 continue;
             }
-            return Err(self.call_differs(
-                w.call,
-                "a return",
-                &describe_outcome(&c.outcome),
-                "still waiting",
-            ));
+            let was = describe_outcome(&c.outcome);
+            let d = self.call_differs(w.call, "a return", &was, "still waiting");
+            self.diverge(d, 1000)?;
+            self.waiting.remove(n);
+            self.host.interrupt(w.task);
+            let _ = self.host.completed();
         }
         Ok(())
-    }
-
-    fn frame_out(&mut self, sent: &Sent) -> Step {
-        let at_ns = self.base_ns + sent.at;
-        let Some(&i) = self.outbound.get(self.next_out) else {
-            let last = self.case.frames.last().map_or(0, |f| f.time_ns);
-            if at_ns > last + EARLY_NS {
-                return Ok(());
-            }
-            let number = self.case.frames.last().map_or(0, |f| f.number) + 1;
-            return Err(self.extra(number, at_ns, &sent.bytes, "no further frame"));
-        };
-        let f = &self.case.frames[i];
-        if f.port != sent.port {
-            return Err(self.extra(f.number, at_ns, &sent.bytes, "a frame on another interface"));
-        }
-        let connected = match (f.frame.addresses, f.frame.udp) {
-            (Some((_, d)), Some((_, p))) => {
-                self.case.connected_udp.contains(&SocketAddr::new(d, p))
-            }
-            _ => false,
-        };
-        let fixed = &self.case.fixed_ports;
-        let before = self.map.clone();
-        let mapped =
-            self.map.outbound(&sent.bytes, &f.frame, f.time_ns, self.jiffy_ns, connected, |port| {
-                !fixed.contains(&port)
-            });
-        let got = decode(&mapped);
-        self.sent.push((at_ns, mapped));
-        let early = f.time_ns.saturating_sub(at_ns);
-        let limit = match self.cause {
-            Cause::Timer => self.jiffy_ns + 1_000_000,
-            Cause::Frame(_) | Cause::Call(_) => 1_000_000,
-        };
-        if let Some(d) = difference(f, &got) {
-            self.map = before;
-            if early > 2 * self.jiffy_ns {
-                let what = format!("nothing until frame {} at {}", f.number, self.clock(f.time_ns));
-                let mapped = self.sent.last().map(|(_, b)| b.clone()).unwrap_or_default();
-                return Err(self.extra(f.number, at_ns, &mapped, &what));
-            }
-            return Err(Divergence { frame: f.number, ..d });
-        }
-        if early > limit || at_ns.saturating_sub(f.time_ns) > EARLY_NS + self.late_allowance() {
-            return Err(Divergence {
-                frame: f.number,
-                layer: "frame".to_owned(),
-                field: "time_relative".to_owned(),
-                expected: self.clock(f.time_ns),
-                got: self.clock(at_ns),
-            });
-        }
-        let used = match self.cause {
-            Cause::Timer => &mut self.slack.timer_ns,
-            Cause::Frame(_) => &mut self.slack.rx_ns,
-            Cause::Call(_) => &mut self.slack.call_ns,
-        };
-        *used = (*used).max(f.time_ns.abs_diff(at_ns));
-        self.next_out += 1;
-        Ok(())
-    }
-
-    /// How much later than its stamp a frame may be made here: a timer's tick is estimated.
-    fn late_allowance(&self) -> u64 {
-        match self.cause {
-            Cause::Timer => self.jiffy_ns / 8,
-            Cause::Frame(_) | Cause::Call(_) => 0,
-        }
-    }
-
-    fn extra(&self, frame: u64, at_ns: u64, bytes: &[u8], expected: &str) -> Divergence {
-        Divergence {
-            frame,
-            layer: "time".to_owned(),
-            field: "frame".to_owned(),
-            expected: expected.to_owned(),
-            got: format!("{} at {}", decode(bytes).summary(), self.clock(at_ns)),
-        }
     }
 
     fn task(&mut self, pid: u32) -> TaskId {
@@ -542,7 +533,12 @@ impl<'a, H: Host> Engine<'a, H> {
         self.next_call += 1;
         let c = &self.case.calls[i];
         let task = self.task(c.pid);
-        if let Some(w) = self.waiting.iter().find(|w| w.task == task).cloned() {
+        let busy = self.waiting.iter().find(|w| w.task == task).cloned();
+        if busy.is_some() && c.line == 0 {
+            // An inferred call that the task has no time for is left out.
+            return Ok(());
+        }
+        if let Some(w) = busy {
             // The trace goes on, so the call before must be over.
             let late = w.until.or_else(|| self.completion(task, at_ns));
             match late.filter(|&t| self.inbound_time().is_none_or(|i| i > t)) {
@@ -551,7 +547,11 @@ impl<'a, H: Host> Engine<'a, H> {
             }
             if self.waiting.iter().any(|x| x.task == task) {
                 let was = describe_outcome(&self.case.calls[w.call].outcome);
-                return Err(self.call_differs(w.call, "a return", &was, "still waiting"));
+                let d = self.call_differs(w.call, "a return", &was, "still waiting");
+                self.diverge(d, 1000)?;
+                self.waiting.retain(|x| x.task != task);
+                self.host.interrupt(task);
+                let _ = self.host.completed();
             }
         }
         let files = files_of(&c.call);
@@ -561,13 +561,13 @@ impl<'a, H: Host> Engine<'a, H> {
         }
         let Some(request) = self.request(i) else { return Ok(()) };
         self.cause = Cause::Call(c.entry_ns);
+        let name = results_of::name(&c.call);
+        self.trail.note(at_ns, Event::Call { name, line: c.line, again: false });
         if plan::may_send(&c.call) {
             self.moments.push((at_ns, i));
         }
         let result = self.host.call(task, request);
-        for sent in self.host.frames_out() {
-            self.frame_out(&sent)?;
-        }
+        self.take_frames()?;
         match result {
             Some(r) => self.result(i, &r)?,
             None => {
@@ -576,116 +576,6 @@ impl<'a, H: Host> Engine<'a, H> {
         }
         self.after()?;
         self.opportunities(at_ns)
-    }
-
-    /// The machine's form of a traced call; `None`: there is nothing to do.
-    fn request(&mut self, i: usize) -> Option<Call> {
-        let c = &self.case.calls[i];
-        let fd = |f: &FileId| self.fds.get(f).copied();
-        let payload = || Arc::new(self.case.payload.get(&i).cloned().unwrap_or_default());
-        Some(match &c.call {
-            // A socket that could not be made changed nothing.
-            CallName::Socket { file: None, .. } => return None,
-            CallName::Socket { domain, kind, protocol, .. } => {
-                Call::Socket { family: *domain, ty: *kind, protocol: *protocol }
-            }
-            CallName::Bind { file, addr } => Call::Bind { fd: fd(file)?, addr: to_ref(*addr) },
-            CallName::Listen { file, backlog } => Call::Listen { fd: fd(file)?, backlog: *backlog },
-            CallName::Accept { file, flags, .. } => Call::Accept4 { fd: fd(file)?, flags: *flags },
-            CallName::Connect { file, addr } => {
-                Call::Connect { fd: fd(file)?, addr: to_ref(*addr) }
-            }
-            CallName::Getsockname { file, .. } => Call::Getsockname { fd: fd(file)? },
-            CallName::Getpeername { file, .. } => Call::Getpeername { fd: fd(file)? },
-            CallName::Setsockopt { file, level, name, value } => {
-                Call::Setsockopt { fd: fd(file)?, level: *level, name: *name, value: value.clone() }
-            }
-            CallName::Getsockopt { file, level, name, len, .. } => {
-                Call::Getsockopt { fd: fd(file)?, level: *level, name: *name, len: *len as usize }
-            }
-            CallName::Shutdown { file, how } => Call::Shutdown { fd: fd(file)?, how: *how },
-            CallName::Send { file, flags, to, .. } => {
-                Call::Sendto { fd: fd(file)?, data: payload(), flags: *flags, addr: to.map(to_ref) }
-            }
-            CallName::Sendfile { file, .. } => Call::Write { fd: fd(file)?, data: payload() },
-            CallName::Recv { file, len, flags, .. } => Call::Recvfrom {
-                fd: fd(file)?,
-                len: usize::try_from((*len).min(1 << 30)).unwrap_or(0),
-                flags: *flags,
-            },
-            CallName::Close { file } => Call::Close { fd: fd(file)? },
-            CallName::SetNonblock { file, on } => Call::Fcntl {
-                fd: fd(file)?,
-                cmd: reference_stack::uapi::F_SETFL,
-                arg: if *on { reference_stack::uapi::O_NONBLOCK } else { 0 },
-            },
-            CallName::Poll { fds, timeout_ns, .. } => Call::Poll {
-                fds: fds
-                    .iter()
-                    .filter_map(|p| {
-                        Some(PollFd { fd: fd(&p.file)?, events: p.events as i16, revents: 0 })
-                    })
-                    .collect(),
-                timeout_ms: timeout_ms(*timeout_ns),
-            },
-            CallName::Select { read, write, except, timeout_ns } => {
-                // select's sets in terms of poll: POLLIN_SET, POLLOUT_SET, POLLEX_SET.
-                let sets = [(read, 0xc1), (write, 0x304), (except, 2)];
-                let mut fds: Vec<PollFd> = Vec::new();
-                for (set, events) in sets {
-                    for f in &set.asked {
-                        fds.push(PollFd { fd: fd(f)?, events, revents: 0 });
-                    }
-                }
-                Call::Poll { fds, timeout_ms: timeout_ms(*timeout_ns) }
-            }
-            CallName::EpollCtl { .. } | CallName::EpollWait { .. } | CallName::Other { .. } => {
-                return None;
-            }
-        })
-    }
-
-    /// Holds a call's result against the recorded one.
-    fn result(&mut self, i: usize, got: &SysResult) -> Step {
-        let c = &self.case.calls[i];
-        if let (CallName::Socket { file: Some(f), domain, kind, protocol }, Err(e)) = (&c.call, got)
-        {
-            self.absent.insert(
-                *f,
-                format!(
-                    "socket({domain}, {}, {protocol}) is refused with {}",
-                    kind & 0xf,
-                    e.name()
-                ),
-            );
-            return Ok(());
-        }
-        let fds = &mut self.fds;
-        match results_of::compare(c, got, &mut self.map) {
-            Ok(new) => {
-                if let Some((file, fd)) = new {
-                    fds.insert(file, fd);
-                }
-                if let CallName::Close { file } = &c.call {
-                    fds.remove(file);
-                }
-                self.results += 1;
-                Ok(())
-            }
-            Err((what, expected, got)) => Err(self.call_differs(i, &what, &expected, &got)),
-        }
-    }
-
-    fn call_differs(&self, i: usize, what: &str, expected: &str, got: &str) -> Divergence {
-        let c = &self.case.calls[i];
-        let frame = self.outbound.get(self.next_out).map_or(0, |&n| self.case.frames[n].number);
-        Divergence {
-            frame,
-            layer: "syscall".to_owned(),
-            field: format!("{} of {} (line {})", what, results_of::name(&c.call), c.line),
-            expected: expected.to_owned(),
-            got: format!("{got} at {}", self.clock(self.base_ns + self.host.now())),
-        }
     }
 }
 
@@ -706,53 +596,4 @@ fn exits(case: &Case) -> Vec<Option<u64>> {
         .collect();
     out.reverse();
     out
-}
-
-/// The first field that differs; a cut frame is compared as far as it was captured.
-fn difference(expected: &CapFrame, got: &crate::frames::Frame) -> Option<Divergence> {
-    let d = if expected.cut {
-        let mut cut = got.clone();
-        cut.payload.truncate(expected.frame.payload.len());
-        let shorter = |f: &mut crate::frames::Frame| {
-            f.fields.retain(|x| {
-                !matches!(x.name, "tcp.payload" | "udp.payload" | "data.data" | "tcp.len")
-            });
-        };
-        let mut want = expected.frame.clone();
-        shorter(&mut want);
-        shorter(&mut cut);
-        first_difference(&want, &cut)?
-    } else {
-        first_difference(&expected.frame, got)?
-    };
-    let field = d.field.strip_prefix(d.layer).and_then(|f| f.strip_prefix('.'));
-    Some(Divergence {
-        frame: expected.number,
-        layer: d.layer.to_owned(),
-        field: field.unwrap_or(&d.field).to_owned(),
-        expected: d.expected,
-        got: d.got,
-    })
-}
-
-fn to_ref(addr: SockAddr) -> RefAddr {
-    match addr {
-        SockAddr::Inet(a) => a.into(),
-        SockAddr::Unspec => RefAddr::Unspec,
-        SockAddr::Other => RefAddr::Other(0),
-    }
-}
-
-fn timeout_ms(ns: Option<u64>) -> i32 {
-    // Rounded up, as a wait lasts at least as long as asked for.
-    ns.map_or(-1, |ns| i32::try_from(ns.div_ceil(1_000_000)).unwrap_or(i32::MAX))
-}
-
-pub(crate) fn describe_outcome(o: &Outcome) -> String {
-    match o {
-        Outcome::Ret(n) => n.to_string(),
-        Outcome::Err(e) => format!("-1 {e}"),
-        Outcome::Restart(e) => format!("? {e}"),
-        Outcome::Unfinished => "nothing".to_owned(),
-    }
 }

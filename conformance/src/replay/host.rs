@@ -2,6 +2,7 @@
 
 use reference_stack::{Call, TaskId};
 
+use super::admin::Admin;
 use reference_stack::syscalls::SysResult;
 
 /// A frame that the machine sent.
@@ -25,6 +26,8 @@ pub(crate) trait Host: Clone {
     fn advance(&mut self, to: u64);
     /// Lets time go on while the processor does something else: what is due runs after.
     fn stall(&mut self, to: u64);
+    /// The timer that ran last, by name, if one did since this was last asked.
+    fn timer_name(&mut self) -> Option<&'static str>;
     /// A frame arrives.
     fn frame_in(&mut self, port: usize, bytes: Vec<u8>);
     /// Takes the frames sent.
@@ -45,6 +48,8 @@ pub(crate) trait Host: Clone {
     fn interrupt(&mut self, task: TaskId);
     /// Takes the results of calls that had waited.
     fn completed(&mut self) -> Vec<(TaskId, SysResult)>;
+    /// An administrator's command; why it failed.
+    fn admin(&mut self, command: &Admin) -> Result<(), String>;
     /// State of a connection in one line, for a report.
     fn describe(&self, task: TaskId, fd: i32) -> Option<String>;
 }

@@ -5,9 +5,15 @@
 //! returns what it returned. What is random by design is mapped (`mapping`); what the inputs
 //! leave open is searched (`search`, bounded); everything else is exact.
 
+mod admin;
+mod calls;
 mod case;
 mod engine;
+mod guess;
 mod host;
+mod infer;
+mod judge;
+mod load;
 mod mapping;
 mod plan;
 mod reference;
@@ -15,6 +21,7 @@ mod results_of;
 mod search;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -25,6 +32,7 @@ pub use reference_stack::Version;
 use crate::frames::PcapWriter;
 use crate::results::{CaseResult, Nic, Status, Variant};
 use case::Case;
+pub use load::Input;
 use reference::ReferenceBoot;
 
 /// What may be chosen for a comparison.
@@ -34,6 +42,12 @@ pub struct DiffOptions {
     pub version: Option<Version>,
     /// Folder for captures of what the reference sent, in the capture's numbers and time.
     pub pcap_dir: Option<PathBuf>,
+    /// Folder for HTML reports.
+    pub html_dir: Option<PathBuf>,
+    /// All divergences are wanted, not the first alone.
+    pub keep_going: bool,
+    /// What the user says of the captures beside their files.
+    pub input: Input,
 }
 
 /// The manifests that a path names: itself, the one beside a capture, or those of a folder.
@@ -49,21 +63,17 @@ pub fn find_captures(path: &Path) -> miette::Result<Vec<PathBuf>> {
         if manifest.is_file() {
             return Ok(vec![manifest]);
         }
-        // The capture itself is read first: a damaged one is the better report.
-        crate::capture::read_packets(path)?;
-        return Err(miette!(
-            help =
-                "a manifest says which host the capture was taken on: address, MAC, kernel, driver",
-            "{}: there is no manifest {} beside it",
-            path.display(),
-            manifest.display()
-        ));
+        // Without a manifest it is guessed; a damaged capture is refused when it is read.
+        return Ok(vec![path.to_owned()]);
     }
     let mut found: Vec<PathBuf> = std::fs::read_dir(path)
         .into_diagnostic()
         .wrap_err_with(|| format!("{}: cannot be read", path.display()))?
         .filter_map(|e| Some(e.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .filter(|p| {
+            let manifest = p.extension().is_some_and(|e| e == "toml");
+            manifest && p.file_stem().is_none_or(|s| s != "SCENARIOS")
+        })
         .collect();
     found.sort();
     if found.is_empty() {
@@ -94,8 +104,12 @@ pub fn diff_capture(
     let below = manifest.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
     let below = below.or_else(|| manifest.file_name().map(Path::new)).unwrap_or(manifest);
     let id = below.with_extension("").display().to_string().replace('\\', "/");
-    let case = Case::load(manifest, id)?;
-    let found = search::search(&case, &ReferenceBoot { case: &case, version: options.version })?;
+    let case = Case::load(manifest, id, &options.input)?;
+    let boot = ReferenceBoot { case: &case, version: options.version };
+    let mut found = search::search(&case, &boot)?;
+    if options.keep_going && found.ending.divergence.is_some() {
+        found.ending = search::replay_past(&case, &boot, &found.plan)?;
+    }
     if let Some(dir) = &options.pcap_dir {
         write_sent(&case, dir, &found.ending.sent)?;
     }
@@ -119,14 +133,11 @@ fn verdict(case: &Case, found: &search::Found, started: Instant) -> miette::Resu
         ending.results,
         found.replays
     );
-    let accepted = ending.divergence.as_ref().and_then(|d| {
-        let full = format!("{}.{}", d.layer, d.field);
-        case.manifest
-            .accept
-            .iter()
-            .find(|a| a.frame == d.frame && (a.field == full || a.field == d.field))
-    });
-    if let Some(unused) = case.manifest.accept.iter().find(|a| Some(*a) != accepted) {
+    let accepts = &case.manifest.accept;
+    if ending.divergence.is_none()
+        && let Some((_, unused)) =
+            accepts.iter().enumerate().find(|(n, _)| !ending.accepted.contains(n))
+    {
         return Err(miette!(
             help = "an accepted divergence that does not happen hides nothing: remove it",
             "{}: [[accept]] of frame {} {} is not used",
@@ -135,13 +146,20 @@ fn verdict(case: &Case, found: &search::Found, started: Instant) -> miette::Resu
             unused.field
         ));
     }
-    let (status, reason) = match (&ending.divergence, accepted) {
-        (None, _) => (Status::Pass, format!("reproduced: {counts}; {slack}")),
-        (Some(_), Some(a)) => {
-            (Status::Pass, format!("reproduced but for accepted: frame {}: {}", a.frame, a.reason))
+    let (status, reason) = match &ending.divergence {
+        None if ending.accepted.is_empty() => {
+            (Status::Pass, format!("reproduced: {counts}; {slack}"))
         }
-        (Some(_), None) => {
+        None => {
+            let of = |n: &usize| format!("frame {}: {}", accepts[*n].frame, accepts[*n].reason);
+            let all = ending.accepted.iter().map(of).collect::<Vec<_>>().join("; ");
+            (Status::Pass, format!("reproduced but for accepted: {all}"))
+        }
+        Some(_) => {
             let mut reason = format!("diverged: {counts}");
+            if ending.found.len() > 1 {
+                reason.push_str(&format!("; {} divergences", ending.found.len()));
+            }
             for m in &ending.missing {
                 reason.push_str("; ");
                 reason.push_str(m);
@@ -172,6 +190,9 @@ fn detail(case: &Case, found: &search::Found) -> String {
     let start = case.frames.first().map_or(0, |f| f.time_ns);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{}", case.manifest.description);
+    for note in &case.notes {
+        let _ = writeln!(text, "{}", note.trim_end());
+    }
     let _ = writeln!(
         text,
         "jiffies at {} us of their span, millisecond edge at {} us",
@@ -198,6 +219,13 @@ fn detail(case: &Case, found: &search::Found) -> String {
     }
     for line in &found.ending.state {
         let _ = writeln!(text, "  {line}");
+    }
+    let _ = writeln!(text, "what led there:");
+    for line in &found.ending.trail {
+        let _ = writeln!(text, "  {line}");
+    }
+    for d in found.ending.found.iter().skip(1) {
+        let _ = writeln!(text, "then: {d}");
     }
     text
 }

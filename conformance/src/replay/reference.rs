@@ -9,11 +9,12 @@ use reference_stack::{
     TaskId, Version,
 };
 
+use super::admin::Admin;
 use super::case::Case;
 use super::host::{Host, Sent};
 use super::plan::Plan;
 use super::search::Boot;
-use crate::capture::sysctl_text;
+use crate::capture::{Link, sysctl_text};
 
 /// How long a host has been up before the capture where the manifest does not say.
 const LONG_AGO_NS: u64 = 2_000_000_000;
@@ -25,6 +26,8 @@ const UPTIME_NS: u64 = 1_000_000_000_000;
 pub(crate) struct Reference {
     kernel: Kernel,
     first: Option<TaskId>,
+    /// Frames have no link header inside, and one of zeros outside.
+    raw: bool,
 }
 
 /// Boots reference machines for a capture.
@@ -64,15 +67,20 @@ impl Boot for ReferenceBoot<'_> {
             .fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
         let before = up.map_or(LONG_AGO_NS, |s| (s.clamp(0.0, 1e6) * 1e9) as u64);
         let base_ns = self.case.start_ns().saturating_sub(before);
+        let raw = self.case.frames.iter().any(|f| f.link != Link::Ethernet);
         let nics = m
             .interface
             .iter()
             .map(|i| NicConfig {
                 name: i.name.clone(),
                 kind: match i.driver.get_ref().as_str() {
-                    "veth" => NicKind::Veth,
-                    "ftgmac100" => NicKind::Ftgmac100 { mac: 0 },
-                    _ => NicKind::Tap,
+                    // Nothing is known of the link: packets come and go without a header.
+                    _ if raw => NicKind::Tun,
+                    _ => match i.driver.get_ref().as_str() {
+                        "veth" => NicKind::Veth,
+                        "ftgmac100" => NicKind::Ftgmac100 { mac: 0 },
+                        _ => NicKind::Tap,
+                    },
                 },
                 mac: i.mac_bytes(),
                 mtu: i.mtu,
@@ -83,7 +91,7 @@ impl Boot for ReferenceBoot<'_> {
         let mut kernel = Kernel::boot(&config);
         self.configure(&mut kernel)?;
         kernel.hold_woken(true);
-        Ok((Reference { kernel, first: None }, base_ns))
+        Ok((Reference { kernel, first: None, raw }, base_ns))
     }
 }
 
@@ -160,7 +168,12 @@ impl Host for Reference {
         self.kernel.stall(to);
     }
 
+    fn timer_name(&mut self) -> Option<&'static str> {
+        self.kernel.take_timer_name()
+    }
+
     fn frame_in(&mut self, port: usize, bytes: Vec<u8>) {
+        let bytes = if self.raw { bytes.get(14..).unwrap_or_default().to_vec() } else { bytes };
         self.kernel.frame_in(Port(port as u32), FrameIn { bytes, gso_size: 0 });
     }
 
@@ -168,7 +181,10 @@ impl Host for Reference {
         self.kernel
             .frames_out()
             .into_iter()
-            .map(|f| Sent { port: f.port.0 as usize, at: f.at, bytes: f.bytes })
+            .map(|f| {
+                let bytes = if self.raw { with_link(&f.bytes) } else { f.bytes };
+                Sent { port: f.port.0 as usize, at: f.at, bytes }
+            })
             .collect()
     }
 
@@ -211,8 +227,67 @@ impl Host for Reference {
         self.kernel.completed().into_iter().map(|c| (c.task, c.result)).collect()
     }
 
+    fn admin(&mut self, command: &Admin) -> Result<(), String> {
+        command.run(&mut self.kernel).map_err(|e| e.to_string())
+    }
+
     fn describe(&self, task: TaskId, fd: i32) -> Option<String> {
         let i = self.kernel.tcp_info(task, fd)?;
-        Some(format!("{i:?}"))
+        let ms = |us: u32| f64::from(us) / 1000.0;
+        Some(format!(
+            "socket {fd}: {} {}, cwnd {}, ssthresh {}, rtt {:.3}+-{:.3} ms, rto {:.0} ms, backoff {}; \
+             unacked {}, sacked {}, lost {}, retrans {}; snd_wnd {}, rcv_wnd {}, rcv_ssthresh {}, rcv_mss {}, ato {:.0} ms",
+            state_name(i.tcpi_state),
+            ca_name(i.tcpi_ca_state),
+            i.tcpi_snd_cwnd,
+            i.tcpi_snd_ssthresh,
+            ms(i.tcpi_rtt),
+            ms(i.tcpi_rttvar),
+            ms(i.tcpi_rto),
+            i.tcpi_backoff,
+            i.tcpi_unacked,
+            i.tcpi_sacked,
+            i.tcpi_lost,
+            i.tcpi_retrans,
+            i.tcpi_snd_wnd,
+            i.tcpi_rcv_wnd,
+            i.tcpi_rcv_ssthresh,
+            i.tcpi_rcv_mss,
+            ms(i.tcpi_ato),
+        ))
     }
+}
+
+/// States as RFC 9293 names them, by Linux's number.
+fn state_name(state: u8) -> &'static str {
+    const NAMES: [&str; 13] = [
+        "?",
+        "ESTABLISHED",
+        "SYN-SENT",
+        "SYN-RECEIVED",
+        "FIN-WAIT-1",
+        "FIN-WAIT-2",
+        "TIME-WAIT",
+        "CLOSED",
+        "CLOSE-WAIT",
+        "LAST-ACK",
+        "LISTEN",
+        "CLOSING",
+        "SYN-RECEIVED",
+    ];
+    NAMES.get(usize::from(state)).copied().unwrap_or("?")
+}
+
+fn ca_name(state: u8) -> &'static str {
+    const NAMES: [&str; 5] = ["Open", "Disorder", "CWR", "Recovery", "Loss"];
+    NAMES.get(usize::from(state)).copied().unwrap_or("?")
+}
+
+/// A packet behind an Ethernet header of zeros.
+fn with_link(packet: &[u8]) -> Vec<u8> {
+    let v6 = packet.first().is_some_and(|b| b >> 4 == 6);
+    let mut out = vec![0; 12];
+    out.extend(if v6 { [0x86, 0xdd] } else { [8, 0] });
+    out.extend(packet);
+    out
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use reference_stack::syscalls::{Ret, SockAddr as RefAddr, SysResult};
 
-use super::engine::describe_outcome;
+use super::calls::describe_outcome;
 use super::mapping::Mapping;
 use crate::capture::{CallName, FileId, Outcome, SockAddr, SocketCall};
 

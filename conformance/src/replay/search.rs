@@ -74,6 +74,12 @@ fn replay<B: Boot>(case: &Case, boot: &B, plan: &Plan) -> miette::Result<Ending>
     Ok(Engine::new(case, plan, machine, base_ns).run())
 }
 
+/// Replays a plan past its divergences and lists them all.
+pub(crate) fn replay_past<B: Boot>(case: &Case, boot: &B, plan: &Plan) -> miette::Result<Ending> {
+    let (machine, base_ns) = boot.boot(plan)?;
+    Ok(Engine::new(case, plan, machine, base_ns).keep_going().run())
+}
+
 impl<B: Boot> Search<'_, B> {
     fn done(&self) -> bool {
         self.ending.divergence.is_none() || self.replays >= EFFORT

@@ -40,6 +40,9 @@ impl Host for Recorded {
     fn stall(&mut self, to: u64) {
         self.now = to;
     }
+    fn timer_name(&mut self) -> Option<&'static str> {
+        None
+    }
     fn frame_in(&mut self, _: usize, _: Vec<u8>) {}
     fn frames_out(&mut self) -> Vec<Sent> {
         let mut out = Vec::new();
@@ -64,6 +67,9 @@ impl Host for Recorded {
     fn interrupt(&mut self, _: TaskId) {}
     fn completed(&mut self) -> Vec<(TaskId, SysResult)> {
         Vec::new()
+    }
+    fn admin(&mut self, _: &super::admin::Admin) -> Result<(), String> {
+        Ok(())
     }
     fn describe(&self, _: TaskId, _: i32) -> Option<String> {
         None
@@ -144,6 +150,7 @@ fn case(frames: Vec<(u64, bool, Vec<u8>)>) -> Case {
                 frame: decode(&data),
                 data,
                 cut: false,
+                link: crate::capture::Link::Ethernet,
                 outbound,
             })
             .collect(),
@@ -151,6 +158,8 @@ fn case(frames: Vec<(u64, bool, Vec<u8>)>) -> Case {
         payload: BTreeMap::new(),
         fixed_ports: BTreeSet::from([80]),
         connected_udp: BTreeSet::new(),
+        events: Vec::new(),
+        notes: Vec::new(),
         path: "x".into(),
     }
 }

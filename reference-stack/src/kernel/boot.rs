@@ -122,6 +122,7 @@ impl Kernel {
             socks: Socks::default(),
             net,
             families: NetFamilies::default(),
+            last_timer: None,
             console: Arc::new(Vec::new()),
         };
         init::do_initcalls(&mut kernel, config);

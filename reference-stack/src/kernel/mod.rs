@@ -56,6 +56,8 @@ pub struct Kernel {
     pub(crate) socks: Socks,
     pub(crate) net: Net,
     pub(crate) families: NetFamilies,
+    /// Name of the timer that ran last, until it is asked for.
+    pub(crate) last_timer: Option<&'static str>,
     /// The boot's console lines, with their times.
     pub(crate) console: Arc<Vec<(Nanos, String)>>,
 }

@@ -150,6 +150,7 @@ impl Kernel {
     }
 
     fn timer(&mut self, id: TimerId) {
+        self.last_timer = Some(timer_name(id));
         let Self { socks, net, .. } = self;
         match id {
             TimerId::Retransmit(sk) => tcp_timer::tcp_write_timer(socks, net, sk),
@@ -165,12 +166,22 @@ impl Kernel {
         }
     }
 
+    /// The timer that ran last, by name, for a report; nothing if none did since this was asked.
+    pub fn take_timer_name(&mut self) -> Option<&'static str> {
+        self.last_timer.take()
+    }
+
     /// `hrtimer_interrupt`.
     fn run_hrtimers(&mut self) {
         while let Some(id) = {
             let now = self.net.time.now();
             self.net.time.hrtimers.pop_due(now)
         } {
+            self.last_timer = Some(match id {
+                HrtimerId::Pacing(_) => "pacing",
+                HrtimerId::CompressedAck(_) => "compressed ACK",
+                HrtimerId::Task(_) => "a call's time-out",
+            });
             let Self { socks, net, .. } = self;
             match id {
                 HrtimerId::Pacing(sk) => match socks.tcp_mut(sk) {
@@ -185,5 +196,20 @@ impl Kernel {
             }
             self.run_softirqs();
         }
+    }
+}
+
+fn timer_name(id: TimerId) -> &'static str {
+    match id {
+        TimerId::Retransmit(_) => "retransmission, loss probe or window probe",
+        TimerId::Delack(_) => "delayed ACK",
+        TimerId::Keepalive(_) => "keepalive or FIN-WAIT-2",
+        TimerId::Reqsk(_) => "SYN-ACK",
+        TimerId::Timewait(_) => "TIME-WAIT",
+        TimerId::Neigh(_) => "neighbour",
+        TimerId::Frag(_) => "reassembly",
+        TimerId::Watchdog(_) => "transmit watchdog",
+        TimerId::Phy(_) => "PHY",
+        TimerId::Task(_) => "a call's time-out",
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use conformance::replay::{self, DiffOptions};
+use conformance::replay::{self, DiffOptions, Input};
 use conformance::results::{CaseResult, Status};
 
 use super::conformance::could_not_run;
@@ -34,7 +34,20 @@ pub(crate) fn run(args: &DiffArgs) -> miette::Result<Outcome> {
     let work = captures(&named)?;
     let mut ui = Ui::new(&args.output).with_every_line();
     let how = How {
-        options: DiffOptions { version, pcap_dir: args.pcap.clone() },
+        options: DiffOptions {
+            version,
+            pcap_dir: args.pcap.clone(),
+            html_dir: args.html.clone(),
+            keep_going: args.keep_going,
+            input: Input {
+                no_strace: args.no_strace,
+                strace: args.strace.clone(),
+                mac: args.mac.clone(),
+                addresses: args.addr.clone(),
+                sysctls: args.sysctl.clone(),
+                kernel: args.kernel.clone(),
+            },
+        },
         jobs: super::jobs(args.jobs),
         keep_going: args.keep_going,
     };
