@@ -104,9 +104,26 @@ fn a_truncated_capture_is_told_by_packet_and_byte() {
 }
 
 #[test]
+fn reading_alone_finds_what_is_not_the_language() {
+    let good = file("good.pkt", HANDSHAKE.as_bytes());
+    let bad =
+        file("bad.pkt", b"0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 > S. 0:0(0 ack 1\n");
+    let output = netplumb(&["conformance", "--parse-only", text(&good)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let output = netplumb(&["conformance", "--parse-only", "--ktap", text(&good), text(&bad)]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said.starts_with("KTAP version 1\n1..2\n") && said.contains("bad.pkt:2:"), "{said}");
+}
+
+#[test]
 fn what_is_not_built_is_refused() {
-    could_not_run(&["conformance", "--target", "linux"], &["--target linux is not built yet"]);
-    could_not_run(&["conformance", "--ip", "ipv6"], &["--ip ipv6 is not built yet"]);
+    could_not_run(&["conformance", "--target", "smoltcp"], &["--target smoltcp is not built yet"]);
+    let script = file("plain.pkt", HANDSHAKE.as_bytes());
+    could_not_run(
+        &["conformance", text(&script), "--wire_client"],
+        &["--wire_client", "wire mode"],
+    );
     could_not_run(&["fuzz", "no_such_target"], &["no_such_target", "wire_rx"]);
 }
 
