@@ -1,10 +1,13 @@
-//! The far end of an Ethernet link: frames around a script's packets, and answers to ARP.
+//! The far end of an Ethernet link: frames around a script's packets, and answers to ARP and
+//! neighbour discovery.
 //!
 //! The script's peers and the router share one hardware address; whoever asks for any address but its own is told it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, LinkSlice};
+use etherparse::{
+    EtherType, Icmpv6Slice, LaxNetSlice, LaxSlicedPacket, LinkSlice, PacketBuilder, TransportSlice,
+};
 
 /// The hardware address of everything that is not the target.
 pub(crate) const PEER: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x02];
@@ -40,7 +43,7 @@ pub(crate) fn frame(to: [u8; 6], packet: &[u8]) -> Vec<u8> {
 }
 
 /// Takes a frame of the target apart. `own` is the target's address, for which the peer does not answer.
-pub(crate) fn open(bytes: &[u8], own: Ipv4Addr) -> Frame {
+pub(crate) fn open(bytes: &[u8], own: IpAddr) -> Frame {
     let Ok(p) = LaxSlicedPacket::from_ethernet(bytes) else { return Frame::Other };
     let Some(LinkSlice::Ethernet2(link)) = &p.link else { return Frame::Other };
     let above = bytes.get(14..).unwrap_or_default();
@@ -53,18 +56,28 @@ pub(crate) fn open(bytes: &[u8], own: Ipv4Addr) -> Frame {
                 above.get(..if padded { len } else { above.len() }).unwrap_or_default().to_vec(),
             )
         }
+        Some(LaxNetSlice::Ipv6(ip)) if discovery(&p).is_some() => {
+            let asked = discovery(&p).filter(|i| i.type_u8() == NEIGHBOUR_SOLICITATION);
+            let from = ip.header().source_addr();
+            match asked.and_then(|i| solicited(i.slice())) {
+                Some(wanted) if own != wanted && !from.is_unspecified() => {
+                    advertise(link.source(), from, wanted).map_or(Frame::Other, Frame::Ask)
+                }
+                _ => Frame::Other,
+            }
+        }
         Some(LaxNetSlice::Ipv6(ip)) => {
             let len = 40 + usize::from(ip.header().payload_length());
             Frame::Ip(above.get(..len.min(above.len())).unwrap_or_default().to_vec())
         }
         Some(LaxNetSlice::Arp(arp)) => {
-            let asks = arp.operation().0 == 1 && arp.target_protocol_addr() != own.octets();
             let (Ok(sender), Ok(wanted)) = (
                 <[u8; 4]>::try_from(arp.sender_protocol_addr()),
                 <[u8; 4]>::try_from(arp.target_protocol_addr()),
             ) else {
                 return Frame::Other;
             };
+            let asks = arp.operation().0 == 1 && own != IpAddr::from(wanted);
             // Gratuitous ones ask for the sender's own address.
             if !asks || sender == wanted {
                 return Frame::Other;
@@ -73,6 +86,44 @@ pub(crate) fn open(bytes: &[u8], own: Ipv4Addr) -> Frame {
         }
         _ => Frame::Other,
     }
+}
+
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+
+/// The message of a packet that keeps a link in order: neighbour and router discovery, and
+/// reports of groups.
+fn discovery<'a>(p: &LaxSlicedPacket<'a>) -> Option<Icmpv6Slice<'a>> {
+    match &p.transport {
+        Some(TransportSlice::Icmpv6(i)) if matches!(i.type_u8(), 130..=137 | 143) => {
+            Some(i.clone())
+        }
+        _ => None,
+    }
+}
+
+/// Whether an IP packet keeps the link in order and is nothing that a script sees.
+pub(crate) fn is_discovery(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|b| b >> 4 == 6)
+        && LaxSlicedPacket::from_ip(packet).is_ok_and(|p| discovery(&p).is_some())
+}
+
+/// Whom a solicitation asks for.
+fn solicited(message: &[u8]) -> Option<Ipv6Addr> {
+    message.get(8..24)?.first_chunk::<16>().map(|b| Ipv6Addr::from(*b))
+}
+
+/// "`wanted` is at the peer", to who asked over IPv6.
+fn advertise(to: [u8; 6], asker: Ipv6Addr, wanted: Ipv6Addr) -> Option<Vec<u8>> {
+    // Solicited, override; the target's hardware address as option 2.
+    let body = [&wanted.octets()[..], &[2, 1], &PEER].concat();
+    let mut out = Vec::new();
+    PacketBuilder::ethernet2(PEER, to)
+        .ipv6(wanted.octets(), asker.octets(), 255)
+        .icmpv6_raw(NEIGHBOUR_ADVERTISEMENT, 0, [0x60, 0, 0, 0])
+        .write(&mut out, &body)
+        .ok()?;
+    Some(out)
 }
 
 /// "`wanted` is at the peer", to who asked.
@@ -113,7 +164,7 @@ mod tests {
 
     #[test]
     fn questions_are_answered_and_announcements_are_not() {
-        let own = Ipv4Addr::new(192, 168, 0, 1);
+        let own = IpAddr::from([192, 168, 0, 1]);
         let Frame::Ask(answer) = open(&request([192, 0, 2, 1]), own) else {
             panic!("not answered")
         };
@@ -134,10 +185,12 @@ mod tests {
         packet.extend([0, 1, 0, 2, 0, 8, 0, 0]);
         let framed = frame(STACK, &packet);
         assert_eq!(framed.len(), 60);
-        let Frame::Ip(back) = open(&framed, Ipv4Addr::LOCALHOST) else { panic!("no packet") };
+        let Frame::Ip(back) = open(&framed, IpAddr::from([127, 0, 0, 1])) else {
+            panic!("no packet")
+        };
         assert_eq!(back, packet);
         for end in 0..framed.len() {
-            let _ = open(&framed[..end], Ipv4Addr::LOCALHOST);
+            let _ = open(&framed[..end], IpAddr::from([127, 0, 0, 1]));
         }
     }
 }

@@ -1,18 +1,18 @@
 //! The reference stack as a target, in virtual time.
 //!
 //! `tun`: IP packets into and out of the stack's TUN device, super-packets included. `ftgmac100`: the same packets as
-//! Ethernet frames on the MAC's wire; the far end answers ARP, and a packet counts as received when the rings and
+//! Ethernet frames on the MAC's wire; the far end answers ARP and neighbour discovery, and a packet counts as received when the rings and
 //! interrupts that it causes have been worked off.
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use reference_stack::syscalls::SysResult;
 use reference_stack::{
     AdminError, BootConfig, Call, FrameIn, FrameOut, Kernel, Nanos, NicConfig, NicKind, Port,
-    Profile, QdiscKind, RouteSpec, RouteVerb as KernelVerb, TaskId,
+    Profile, QdiscKind, Route6Spec, RouteSpec, RouteVerb as KernelVerb, TaskId,
 };
 
 use super::ethernet::{self, Frame};
@@ -37,7 +37,7 @@ pub struct Reference {
     nic: Nic,
     device: &'static str,
     mtu: usize,
-    own: Ipv4Addr,
+    own: IpAddr,
     main: TaskId,
     blocking: TaskId,
     sent: Vec<Sent>,
@@ -52,9 +52,6 @@ impl Reference {
     /// # Errors
     /// Addresses that the stack does not take.
     pub fn new(addresses: &Addresses, options: &RunOptions) -> Result<Self, Refusal> {
-        let IpAddr::V4(own) = addresses.local else {
-            return Err(Refusal::Unsupported("the reference has no IPv6 yet".into()));
-        };
         let (device, kind) = match options.nic {
             Nic::Tun => ("tun0", NicKind::Tun),
             Nic::Ftgmac100 => ("eth0", NicKind::Ftgmac100 { mac: 0 }),
@@ -67,6 +64,7 @@ impl Reference {
         let nic = NicConfig { name: device.to_string(), kind, mac: OWN, mtu: addresses.mtu };
         let mut config = BootConfig::new(Profile::new(options.version), vec![nic]);
         config.seed = options.seed;
+        config.ipv6 = addresses.local.is_ipv6();
         let mut kernel = Kernel::boot(&config);
         let main = kernel.task_new();
         let blocking = kernel.task_thread(main);
@@ -75,7 +73,7 @@ impl Reference {
             nic: options.nic,
             device,
             mtu: addresses.mtu as usize,
-            own,
+            own: addresses.local,
             main,
             blocking,
             sent: Vec::new(),
@@ -148,6 +146,8 @@ impl Reference {
                 }
                 Frame::Other => return false,
             },
+            // What a link does for itself is below a script.
+            Nic::Tun | Nic::None if ethernet::is_discovery(&frame.bytes) => return false,
             Nic::Tun | Nic::None => frame.bytes,
         };
         self.sent.push(Sent { at: frame.at, packet });
@@ -205,8 +205,7 @@ impl Reference {
                 })
             }
             Admin::Neighbour { address, lladdr: Some(mac) } => {
-                let address = v4(*address)?;
-                self.kernel.ip_neigh_add(self.device, address, *mac).map_err(refused)
+                self.kernel.ip_neigh_add(self.device, *address, *mac).map_err(refused)
             }
             _ => Err(Refusal::Unsupported(format!("the reference has no {what:?} yet"))),
         }
@@ -219,17 +218,8 @@ impl Reference {
         via: Option<IpAddr>,
         metrics: &[(String, String)],
     ) -> Result<(), Refusal> {
-        let (to, plen) = match to {
-            Some((ip, plen)) => (v4(ip)?, plen.min(32)),
-            None => (Ipv4Addr::UNSPECIFIED, 0),
-        };
-        let mask = u32::MAX.checked_shl(32 - u32::from(plen)).unwrap_or(0);
-        let mut route = RouteSpec {
-            dst: Some((Ipv4Addr::from_bits(to.to_bits() & mask), plen)),
-            via: via.map(v4).transpose()?,
-            dev: Some(self.device.to_string()),
-            ..RouteSpec::default()
-        };
+        let mut route = RouteSpec { dev: Some(self.device.to_string()), ..RouteSpec::default() };
+        let mut src = None;
         for (name, value) in metrics {
             let invalid =
                 || Refusal::Invalid(format!("`{value}` is no value of a route's `{name}`"));
@@ -243,7 +233,7 @@ impl Reference {
                 "window" => route.window = Some(number()?),
                 "metric" => route.metric = number()?,
                 "quickack" => route.quickack = number()? != 0,
-                "src" => route.src = Some(value.parse().map_err(|_| invalid())?),
+                "src" => src = Some(value.parse::<IpAddr>().map_err(|_| invalid())?),
                 _ => {
                     return Err(Refusal::Unsupported(format!(
                         "a route's `{name}` is not supported"
@@ -256,14 +246,60 @@ impl Reference {
             RouteVerb::Replace | RouteVerb::Change => KernelVerb::Replace,
             RouteVerb::Delete => KernelVerb::Del,
         };
+        let family = to.map(|(ip, _)| ip).or(via).or(src).unwrap_or(self.own);
+        if family.is_ipv6() {
+            return self.route6(verb, route, to, via, src);
+        }
+        let (to, plen) = match to {
+            Some((ip, plen)) => (v4(ip)?, plen.min(32)),
+            None => (Ipv4Addr::UNSPECIFIED, 0),
+        };
+        let mask = u32::MAX.checked_shl(32 - u32::from(plen)).unwrap_or(0);
+        route.dst = Some((Ipv4Addr::from_bits(to.to_bits() & mask), plen));
+        route.via = via.map(v4).transpose()?;
+        route.src = src.map(v4).transpose()?;
         self.kernel.ip_route(verb, &route).map_err(refused)
+    }
+
+    /// A route of IPv6 with the attributes of `like`.
+    fn route6(
+        &mut self,
+        verb: KernelVerb,
+        like: RouteSpec,
+        to: Option<(IpAddr, u8)>,
+        via: Option<IpAddr>,
+        src: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
+        let route = Route6Spec {
+            dst: to.map(|(ip, plen)| Ok::<_, Refusal>((v6(ip)?, plen.min(128)))).transpose()?,
+            via: via.map(v6).transpose()?,
+            dev: like.dev,
+            src: src.map(v6).transpose()?,
+            metric: like.metric,
+            mtu: like.mtu,
+            mtu_locked: like.mtu_locked,
+            advmss: like.advmss,
+            window: like.window,
+            hoplimit: like.hoplimit,
+            initcwnd: like.initcwnd,
+            initrwnd: like.initrwnd,
+            quickack: like.quickack,
+        };
+        self.kernel.ip6_route(verb, &route).map_err(refused)
     }
 }
 
 fn v4(ip: IpAddr) -> Result<Ipv4Addr, Refusal> {
     match ip {
         IpAddr::V4(ip) => Ok(ip),
-        IpAddr::V6(_) => Err(Refusal::Unsupported("the reference has no IPv6 yet".into())),
+        IpAddr::V6(ip) => Err(Refusal::Invalid(format!("{ip} is no IPv4 address"))),
+    }
+}
+
+fn v6(ip: IpAddr) -> Result<Ipv6Addr, Refusal> {
+    match ip {
+        IpAddr::V6(ip) => Ok(ip),
+        IpAddr::V4(ip) => Err(Refusal::Invalid(format!("{ip} is no IPv6 address"))),
     }
 }
 
@@ -370,10 +406,13 @@ impl Target for Reference {
             }
             Admin::Route { verb, to, via, metrics } => self.route(*verb, *to, *via, metrics),
             Admin::Address { add, address, prefix } => {
-                let address = v4(*address)?;
-                let done = match add {
-                    true => self.kernel.ip_addr_add(self.device, address, *prefix),
-                    false => self.kernel.ip_addr_del(self.device, address, *prefix),
+                let (device, prefix) = (self.device, *prefix);
+                let done = match (*address, add) {
+                    (IpAddr::V4(a), true) => self.kernel.ip_addr_add(device, a, prefix),
+                    (IpAddr::V4(a), false) => self.kernel.ip_addr_del(device, a, prefix),
+                    // Nobody else is on the link: duplicates are not looked for.
+                    (IpAddr::V6(a), true) => self.kernel.ip6_addr_add(device, a, prefix, true),
+                    (IpAddr::V6(a), false) => self.kernel.ip6_addr_del(device, a, prefix),
                 };
                 done.map_err(refused)
             }

@@ -7,7 +7,9 @@ use crate::net::core::neighbour;
 use crate::net::core::sysctl::{Sysctl, SysctlError};
 use crate::net::ipv4::fib_frontend;
 pub use crate::net::ipv4::fib_frontend::RouteSpec;
-use std::net::Ipv4Addr;
+use crate::net::ipv6::addrconf;
+pub use crate::net::ipv6::route::Route6Spec;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// Why an administrator's command failed.
@@ -44,7 +46,13 @@ impl Kernel {
     /// # Errors
     /// The name is unknown, or the value is not one of its.
     pub fn sysctl_set(&mut self, name: &str, value: &str) -> Result<(), SysctlError> {
-        Arc::make_mut(&mut self.net.sysctl).set(name, value)
+        let disabled = self.net.sysctl.disable_ipv6;
+        Arc::make_mut(&mut self.net.sysctl).set(name, value)?;
+        if self.net.sysctl.disable_ipv6 != disabled {
+            addrconf::addrconf_disable_ipv6(&mut self.net);
+            self.run_softirqs();
+        }
+        Ok(())
     }
 
     /// The names of all sysctls that hold one integer.
@@ -71,6 +79,48 @@ impl Kernel {
         let id = self.dev(dev)?;
         fib_frontend::ip_addr_del(&mut self.net, id, addr, plen)?;
         self.run_softirqs();
+        Ok(())
+    }
+
+    /// `ip -6 addr add ADDR/PLEN dev DEV`, with `nodad` if duplicates are not to be looked for.
+    ///
+    /// # Errors
+    /// No such interface, the address is there already, or IPv6 is disabled there.
+    pub fn ip6_addr_add(
+        &mut self,
+        dev: &str,
+        addr: Ipv6Addr,
+        plen: u8,
+        nodad: bool,
+    ) -> Result<(), AdminError> {
+        let id = self.dev(dev)?;
+        addrconf::inet6_addr_add(&mut self.net, id, addr, plen, nodad)?;
+        self.run_softirqs();
+        Ok(())
+    }
+
+    /// `ip -6 addr del ADDR/PLEN dev DEV`.
+    ///
+    /// # Errors
+    /// No such interface, or no such address.
+    pub fn ip6_addr_del(&mut self, dev: &str, addr: Ipv6Addr, plen: u8) -> Result<(), AdminError> {
+        let id = self.dev(dev)?;
+        addrconf::inet6_addr_del(&mut self.net, id, addr, plen)?;
+        self.run_softirqs();
+        Ok(())
+    }
+
+    /// `ip -6 route add|replace|del ...`.
+    ///
+    /// # Errors
+    /// No such interface, or the kernel refuses the route.
+    pub fn ip6_route(&mut self, verb: RouteVerb, route: &Route6Spec) -> Result<(), AdminError> {
+        use crate::net::ipv6::route::{ip6_route_add, ip6_route_del};
+        match verb {
+            RouteVerb::Add => ip6_route_add(&mut self.net, route, false)?,
+            RouteVerb::Replace => ip6_route_add(&mut self.net, route, true)?,
+            RouteVerb::Del => ip6_route_del(&mut self.net, route)?,
+        }
         Ok(())
     }
 
@@ -117,11 +167,11 @@ impl Kernel {
     pub fn ip_neigh_add(
         &mut self,
         dev: &str,
-        addr: Ipv4Addr,
+        addr: impl Into<IpAddr>,
         lladdr: [u8; 6],
     ) -> Result<(), AdminError> {
         let id = self.dev(dev)?;
-        neighbour::neigh_add_permanent(&mut self.net, id, addr, lladdr);
+        neighbour::neigh_add_permanent(&mut self.net, id, addr.into(), lladdr);
         self.run_softirqs();
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::net::core::sock::{Socks, Wmem};
 use crate::net::core::sysctl::Sysctl;
 use crate::net::ipv4::mib::Mib;
 use crate::net::ipv4::{Ipv4, Secrets};
+use crate::net::ipv6::Ipv6;
 use crate::net::socket::NetFamilies;
 use crate::profile::Profile;
 use crate::time::Clock;
@@ -63,6 +64,9 @@ pub struct BootConfig {
     pub nics: Vec<NicConfig>,
     /// Time of the first tick, ns after boot (less than a jiffy).
     pub jiffies_phase: Nanos,
+    /// Whether interfaces get IPv6 addresses by themselves, as they come up; false is a kernel
+    /// with `ipv6.disable_ipv6=1`, whose sysctl can enable it later.
+    pub ipv6: bool,
     /// `jiffies` at boot; its low bits decide where the coarser wheel levels round to.
     pub jiffies: u64,
     /// `CLOCK_MONOTONIC` at boot, ns: its milliseconds are TSval's.
@@ -77,6 +81,7 @@ impl BootConfig {
             profile,
             seed: 1,
             nics,
+            ipv6: false,
             jiffies_phase: 0,
             // INITIAL_JIFFIES: five minutes before a 32-bit counter wraps.
             jiffies: (1 << 32) - 300 * hz,
@@ -101,9 +106,13 @@ impl Kernel {
                 config.jiffies,
                 config.monotonic_offset,
             ),
-            sysctl: Arc::new(Sysctl::new(&profile)),
+            sysctl: Arc::new(Sysctl {
+                disable_ipv6: i64::from(!config.ipv6),
+                ..Sysctl::new(&profile)
+            }),
             mib: Mib::default(),
             ip: Ipv4 { secrets: Arc::new(secrets), ..Ipv4::default() },
+            ip6: Ipv6::default(),
             neigh: NeighTable::default(),
             devs: NetDevices::default(),
             softnet: Softnet::default(),

@@ -7,7 +7,7 @@ mod observe;
 mod run;
 mod task;
 
-pub use admin::{AdminError, RouteSpec, RouteVerb};
+pub use admin::{AdminError, Route6Spec, RouteSpec, RouteVerb};
 pub use boot::{BootConfig, NicConfig, NicKind};
 pub use link::QdiscKind;
 pub use observe::EventLog;

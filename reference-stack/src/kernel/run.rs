@@ -12,8 +12,11 @@ use crate::net::ipv4::ip_input::{IpRcv, ip_rcv};
 use crate::net::ipv4::{
     arp, inet_csk_listen, ip_fragment, raw, tcp_ipv4, tcp_output, tcp_timer, udp,
 };
+use crate::net::ipv6::icmp::icmpv6_rcv;
+use crate::net::ipv6::ip6_input::{Ip6Rcv, ipv6_rcv};
+use crate::net::ipv6::{self, addrconf, mcast, tcp_ipv6};
 use crate::time::{HrtimerId, TimerId};
-use crate::uapi::{IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP};
+use crate::uapi::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP};
 
 impl Kernel {
     /// Virtual time since boot, ns.
@@ -109,6 +112,10 @@ impl Kernel {
                 IpRcv::Done => {}
             },
             Some(PacketType::Arp) => arp::arp_rcv(&mut self.net, skb),
+            Some(PacketType::Ipv6) => match ipv6_rcv(&mut self.net, skb) {
+                Ip6Rcv::Local { proto, skb } => self.local_deliver6(proto, skb),
+                Ip6Rcv::Done => {}
+            },
             None => kfree_skb(&mut self.net, skb, DropReason::UnhandledProto),
         }
     }
@@ -138,6 +145,24 @@ impl Kernel {
         }
     }
 
+    fn local_deliver6(&mut self, proto: u8, skb: Skb) {
+        let Self { socks, net, .. } = self;
+        match proto {
+            IPPROTO_TCP => tcp_ipv6::tcp_v6_rcv(socks, net, skb),
+            IPPROTO_UDP => ipv6::udp::udpv6_rcv(socks, net, skb),
+            IPPROTO_ICMPV6 => {
+                if let Some(err) = icmpv6_rcv(net, skb) {
+                    match err.proto {
+                        IPPROTO_TCP => tcp_ipv6::tcp_v6_err(socks, net, &err),
+                        IPPROTO_UDP => ipv6::udp::udpv6_err(socks, net, &err),
+                        _ => {}
+                    }
+                }
+            }
+            _ => kfree_skb(net, skb, DropReason::IpNoProto),
+        }
+    }
+
     /// `run_timer_softirq`.
     fn run_timers(&mut self) {
         while let Some(id) = {
@@ -160,6 +185,11 @@ impl Kernel {
             TimerId::Timewait(sk) => tw_timer_handler(socks, net, sk),
             TimerId::Neigh(neigh) => neigh_timer_handler(net, neigh),
             TimerId::Frag(queue) => ip_fragment::ip_expire(net, queue),
+            TimerId::Dad(dev, ifa) => addrconf::addrconf_dad_work(net, dev, ifa),
+            TimerId::RouterSolicit(dev) => addrconf::addrconf_rs_timer(net, dev),
+            TimerId::MldIfc(dev) => mcast::mld_ifc_work(net, dev),
+            TimerId::MldDad(dev) => mcast::mld_dad_work(net, dev),
+            TimerId::Frag6(queue) => ipv6::reassembly::ip6_frag_expire(net, queue),
             TimerId::Watchdog(dev) => dev::dev_watchdog(net, dev),
             TimerId::Phy(dev) => dev::phy_state_machine(net, dev),
             TimerId::Task(task) => self.task_timeout(task),
@@ -211,5 +241,9 @@ fn timer_name(id: TimerId) -> &'static str {
         TimerId::Watchdog(_) => "transmit watchdog",
         TimerId::Phy(_) => "PHY",
         TimerId::Task(_) => "a call's time-out",
+        TimerId::Dad(..) => "duplicate address detection",
+        TimerId::RouterSolicit(_) => "router solicitation",
+        TimerId::MldIfc(_) | TimerId::MldDad(_) => "a multicast report",
+        TimerId::Frag6(_) => "reassembly of IPv6",
     }
 }

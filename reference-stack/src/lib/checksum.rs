@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071; Linux `lib/checksum.c`, `asm-generic/checksum.h`).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A one's complement sum in the making. Pieces may have odd lengths.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +67,16 @@ pub(crate) fn csum_pseudo(saddr: Ipv4Addr, daddr: Ipv4Addr, len: usize, proto: u
     sum.add(&daddr.octets());
     sum.add_u16(proto.into());
     sum.add(&(len as u32).to_be_bytes());
+    sum
+}
+
+/// The sum of the pseudo-header over IPv6 (`csum_ipv6_magic`, RFC 8200 8.1).
+pub(crate) fn csum_ipv6_pseudo(saddr: Ipv6Addr, daddr: Ipv6Addr, len: usize, proto: u8) -> Csum {
+    let mut sum = Csum::default();
+    sum.add(&saddr.octets());
+    sum.add(&daddr.octets());
+    sum.add(&(len as u32).to_be_bytes());
+    sum.add_u16(proto.into());
     sum
 }
 

@@ -19,6 +19,7 @@ use core::sysctl::Sysctl;
 use hw_model::Board;
 use ipv4::Ipv4;
 use ipv4::mib::Mib;
+use ipv6::Ipv6;
 use std::sync::Arc;
 
 /// Everything below the sockets: what any layer may use while it holds one socket.
@@ -30,6 +31,7 @@ pub struct Net {
     pub(crate) sysctl: Arc<Sysctl>,
     pub(crate) mib: Mib,
     pub(crate) ip: Ipv4,
+    pub(crate) ip6: Ipv6,
     pub(crate) neigh: NeighTable,
     pub(crate) devs: NetDevices,
     pub(crate) softnet: Softnet,

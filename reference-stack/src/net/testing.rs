@@ -13,9 +13,12 @@ use crate::kernel::{EventLog, FrameIn, FrameOut, NicConfig, NicKind, Port};
 use crate::lib::checksum::ip_compute_csum;
 use crate::lib::random::Random;
 use crate::net::core::neighbour::neigh_timer_handler;
+use crate::net::ipv6::icmp::icmpv6_rcv;
+use crate::net::ipv6::ip6_input::{Ip6Rcv, ipv6_rcv};
+use crate::net::ipv6::{addrconf, mcast, reassembly};
 use crate::profile::{Profile, Version};
 use crate::time::{Clock, TimerId};
-use crate::uapi::IPPROTO_ICMP;
+use crate::uapi::{IPPROTO_ICMP, IPPROTO_ICMPV6};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -34,10 +37,11 @@ pub(crate) fn machine(kind: NicKind) -> (Net, DevId) {
     let mut net = Net {
         time: Clock::new(profile.hz, 0, 1 << 20, 0),
         rng: Random::new(7),
-        sysctl: Arc::new(Sysctl::new(&profile)),
+        sysctl: Arc::new(Sysctl { disable_ipv6: 1, ..Sysctl::new(&profile) }),
         profile,
         mib: Default::default(),
         ip: Ipv4::default(),
+        ip6: Default::default(),
         neigh: Default::default(),
         devs: Default::default(),
         softnet: Default::default(),
@@ -79,6 +83,11 @@ pub(crate) fn softirqs(net: &mut Net) -> Received {
                     IpRcv::Local { proto, skb } => received.local.push((proto, skb)),
                     IpRcv::Done => {}
                 },
+                Some(PacketType::Ipv6) => match ipv6_rcv(net, skb) {
+                    Ip6Rcv::Local { proto: IPPROTO_ICMPV6, skb } => drop(icmpv6_rcv(net, skb)),
+                    Ip6Rcv::Local { proto, skb } => received.local.push((proto, skb)),
+                    Ip6Rcv::Done => {}
+                },
                 None => drop_skb(net, skb),
             }
         }
@@ -113,6 +122,11 @@ pub(crate) fn pass(net: &mut Net, ms: u64) -> Received {
             match id {
                 TimerId::Neigh(n) => neigh_timer_handler(net, n),
                 TimerId::Frag(q) => ip_fragment::ip_expire(net, q),
+                TimerId::Frag6(q) => reassembly::ip6_frag_expire(net, q),
+                TimerId::Dad(dev, ifa) => addrconf::addrconf_dad_work(net, dev, ifa),
+                TimerId::RouterSolicit(dev) => addrconf::addrconf_rs_timer(net, dev),
+                TimerId::MldIfc(dev) => mcast::mld_ifc_work(net, dev),
+                TimerId::MldDad(dev) => mcast::mld_dad_work(net, dev),
                 _ => {}
             }
             let some = softirqs(net);

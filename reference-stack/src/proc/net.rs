@@ -5,8 +5,9 @@ use crate::net::ipv4::arp::arp_seq_show;
 use crate::net::ipv4::fib_frontend::ifa_mask;
 use crate::net::ipv4::fib_semantics::{FibInfo, RT_TABLE_MAIN};
 use crate::net::ipv4::fib_trie::fib_trie_seq_show;
-use crate::net::ipv4::mib::{Icmp, Ip, IpExt, Tcp, TcpExt, Udp};
+use crate::net::ipv4::mib::{Icmp, Icmp6, Ip, Ip6, IpExt, Tcp, TcpExt, Udp, Udp6};
 use crate::net::ipv4::route::RtType;
+use crate::net::ipv6::addrconf::if6_seq_show;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
@@ -19,6 +20,8 @@ pub(crate) fn net_file(net: &Net, name: &str) -> Option<String> {
         "dev" => Some(dev_seq_show(net)),
         "snmp" => Some(snmp_seq_show(net)),
         "netstat" => Some(netstat_seq_show(net)),
+        "if_inet6" => Some(if6_seq_show(net)),
+        "snmp6" => Some(snmp6_seq_show(net)),
         _ => None,
     }
 }
@@ -139,6 +142,21 @@ fn snmp_seq_show(net: &Net) -> String {
     table(&mut out, "Tcp", &tcp, Tcp::NAMES, &mib.tcp);
     table(&mut out, "Udp", &[], Udp::NAMES, &mib.udp);
     table(&mut out, "UdpLite", &[], Udp::NAMES, &[0; Udp::NAMES.len()]);
+    out
+}
+
+fn snmp6_seq_show(net: &Net) -> String {
+    let mut out = String::new();
+    let mib = &net.mib;
+    for (prefix, names, cells) in [
+        (Ip6::PREFIX, Ip6::NAMES, &mib.ip6[..]),
+        (Icmp6::PREFIX, Icmp6::NAMES, &mib.icmp6[..]),
+        (Udp6::PREFIX, Udp6::NAMES, &mib.udp6[..]),
+    ] {
+        for (name, cell) in names.iter().zip(cells) {
+            let _ = writeln!(out, "{:<32}\t{cell}", format!("{prefix}{name}"));
+        }
+    }
     out
 }
 

@@ -30,6 +30,16 @@ pub enum TimerId {
     Task(TaskId),
     /// `dev_watchdog` of a device.
     Watchdog(DevId),
+    /// `dad_work` of an interface's IPv6 address, by its number.
+    Dad(DevId, u32),
+    /// `rs_timer`: router solicitation.
+    RouterSolicit(DevId),
+    /// `mc_ifc_work`: MLDv2 reports of changes.
+    MldIfc(DevId),
+    /// `mc_dad_work`: the groups again, after the link-local address is known to be ours.
+    MldDad(DevId),
+    /// A reassembly queue of IPv6.
+    Frag6(u32),
     /// `phy_state_machine` of a device's PHY.
     Phy(DevId),
 }

@@ -3,11 +3,14 @@
 
 use super::skbuff::{IpSummed, Skb};
 use super::sock::SkbQueue;
-use crate::lib::checksum::csum_pseudo;
+use crate::lib::checksum::{Csum, csum_ipv6_pseudo, csum_pseudo};
 use crate::net::Net;
-use crate::net::ipv4::ip_input::{ip_hdr, tcp_header_len};
+use crate::net::ethernet::ETH_P_IPV6;
+use crate::net::ipv4::ip_input::{Iphdr, ip_hdr, tcp_header_len};
 use crate::net::ipv4::ip_output::ip_set_len;
 use crate::net::ipv4::tcp_sock::{TCPHDR_CWR, TCPHDR_FIN, TCPHDR_PSH};
+use crate::net::ipv6::ip6_input::{IPV6_HLEN, Ipv6hdr, ipv6_hdr};
+use crate::net::ipv6::ip6_output::ip6_set_len;
 use crate::uapi::IPPROTO_TCP;
 
 /// Longest headers, link to TCP, that a super-packet can have.
@@ -21,7 +24,7 @@ const MAX_HEADERS: usize = 18 + 60 + 60;
 /// # Errors
 /// The packet itself, if it is not one that can be cut.
 pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, Skb> {
-    let Some((iph, headers, tcp_len)) = measure(&mut skb) else { return Err(skb) };
+    let Some((addrs, headers, tcp_len)) = measure(&mut skb) else { return Err(skb) };
     let mss = usize::from(skb.gso_size);
     let payload = skb.len() - headers;
     let count = payload.div_ceil(mss).max(1);
@@ -65,7 +68,10 @@ pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, S
         seg.truesize = if last { charge } else { skb.truesize / count as u32 };
         charge -= seg.truesize.min(charge);
         let header = seg.linear_mut();
-        header[ip_at + 4..ip_at + 6].copy_from_slice(&iph.id.wrapping_add(i as u16).to_be_bytes());
+        if let Addrs::V4(iph) = &addrs {
+            let id = iph.id.wrapping_add(i as u16);
+            header[ip_at + 4..ip_at + 6].copy_from_slice(&id.to_be_bytes());
+        }
         let at = seq.wrapping_add((i * mss) as u32);
         header[tcp_at + 4..tcp_at + 8].copy_from_slice(&at.to_be_bytes());
         let mut f = flags;
@@ -76,10 +82,13 @@ pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, S
             f &= !TCPHDR_CWR;
         }
         header[tcp_at + 13] = f;
-        let sum = csum_pseudo(iph.saddr, iph.daddr, tcp_len + len, IPPROTO_TCP).folded();
+        let sum = addrs.pseudo(tcp_len + len).folded();
         header[tcp_at + 16..tcp_at + 18].copy_from_slice(&sum.to_be_bytes());
         seg.ip_summed = IpSummed::Partial { offset: 16 };
-        ip_set_len(&mut seg, (iph.ihl + tcp_len + len) as u16);
+        match &addrs {
+            Addrs::V4(iph) => ip_set_len(&mut seg, (iph.ihl + tcp_len + len) as u16),
+            Addrs::V6(_) => ip6_set_len(&mut seg, (headers - ip_at - IPV6_HLEN + len) as u16),
+        }
         list.push_back(seg);
     }
     // The segments carry the whole charge.
@@ -88,13 +97,34 @@ pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, S
     Ok(list)
 }
 
-/// The IP header, the bytes of all headers, and those of TCP's, if the packet can be cut.
-fn measure(skb: &mut Skb) -> Option<(crate::net::ipv4::ip_input::Iphdr, usize, usize)> {
+/// The packet's network header.
+enum Addrs {
+    V4(Iphdr),
+    V6(Ipv6hdr),
+}
+
+impl Addrs {
+    fn pseudo(&self, len: usize) -> Csum {
+        match self {
+            Self::V4(ip) => csum_pseudo(ip.saddr, ip.daddr, len, IPPROTO_TCP),
+            Self::V6(ip) => csum_ipv6_pseudo(ip.saddr, ip.daddr, len, IPPROTO_TCP),
+        }
+    }
+}
+
+/// The network header, the bytes of all headers, and those of TCP's, if the packet can be cut.
+fn measure(skb: &mut Skb) -> Option<(Addrs, usize, usize)> {
     let data = skb.data_offset();
-    let iph = ip_hdr(skb)?;
+    let (addrs, protocol, ip_len) = if skb.protocol == ETH_P_IPV6 {
+        let ip = ipv6_hdr(skb)?;
+        (Addrs::V6(ip), ip.nexthdr, IPV6_HLEN)
+    } else {
+        let iph = ip_hdr(skb)?;
+        (Addrs::V4(iph), iph.protocol, iph.ihl)
+    };
     let ip_at = usize::from(skb.network_header.checked_sub(data)?);
     let tcp_at = usize::from(skb.transport_header.checked_sub(data)?);
-    if iph.protocol != IPPROTO_TCP || skb.gso_size == 0 || tcp_at < ip_at + iph.ihl {
+    if protocol != IPPROTO_TCP || skb.gso_size == 0 || tcp_at < ip_at + ip_len {
         return None;
     }
     if !skb.may_pull(tcp_at + 20) {
@@ -103,5 +133,5 @@ fn measure(skb: &mut Skb) -> Option<(crate::net::ipv4::ip_input::Iphdr, usize, u
     let tcp_len = tcp_header_len(skb);
     let headers = tcp_at + tcp_len;
     let fits = tcp_len >= 20 && headers <= MAX_HEADERS && skb.may_pull(headers);
-    fits.then_some((iph, headers, tcp_len))
+    fits.then_some((addrs, headers, tcp_len))
 }

@@ -11,9 +11,10 @@ use crate::net::ethernet::eth_header;
 use crate::net::ipv4::arp;
 use crate::net::ipv4::fib_frontend::inet_addr_type_dev;
 use crate::net::ipv4::route::RtType;
+use crate::net::ipv6::{self, ndisc};
 use crate::time::{Jiffies, TimerId};
 use reference_stack_macros::traced;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// A neighbour entry's number.
@@ -35,6 +36,8 @@ pub(crate) const NUD_CONNECTED: u8 = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE;
 
 /// Who tells [`neigh_update`] may override the address (`NEIGH_UPDATE_F_OVERRIDE`).
 pub(crate) const NEIGH_UPDATE_F_OVERRIDE: u32 = 0x1;
+/// Who tells may only put the address in doubt (`NEIGH_UPDATE_F_WEAK_OVERRIDE`).
+pub(crate) const NEIGH_UPDATE_F_WEAK_OVERRIDE: u32 = 0x2;
 /// An administrator tells (`NEIGH_UPDATE_F_ADMIN`).
 pub(crate) const NEIGH_UPDATE_F_ADMIN: u32 = 0x8000_0000;
 
@@ -42,7 +45,7 @@ pub(crate) const NEIGH_UPDATE_F_ADMIN: u32 = 0x8000_0000;
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbour {
     pub(crate) dev: DevId,
-    pub(crate) primary_key: Ipv4Addr,
+    pub(crate) primary_key: IpAddr,
     /// `NUD_*`.
     pub(crate) nud_state: u8,
     /// Hardware address.
@@ -59,12 +62,14 @@ pub(crate) struct Neighbour {
     arp_queue_len_bytes: u32,
 }
 
-/// The neighbours of a machine (`arp_tbl`).
+/// The neighbours of a machine (`arp_tbl` and `nd_tbl`, which have the same settings).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NeighTable {
     entries: Vec<Option<Arc<Neighbour>>>,
     free: Vec<u32>,
     hash: Arc<DetHashMap<(DevId, Ipv4Addr), NeighId>>,
+    /// The same for `nd_tbl`.
+    hash6: Arc<DetHashMap<(DevId, Ipv6Addr), NeighId>>,
     /// `parms.reachable_time`, drawn anew every 300 s; 0: not drawn yet.
     reachable_time: Jiffies,
     last_rand: Jiffies,
@@ -82,8 +87,11 @@ impl NeighTable {
     }
 
     /// `neigh_lookup`.
-    pub(crate) fn lookup(&self, dev: DevId, key: Ipv4Addr) -> Option<NeighId> {
-        self.hash.get(&(dev, key)).copied()
+    pub(crate) fn lookup(&self, dev: DevId, key: IpAddr) -> Option<NeighId> {
+        match key {
+            IpAddr::V4(key) => self.hash.get(&(dev, key)).copied(),
+            IpAddr::V6(key) => self.hash6.get(&(dev, key)).copied(),
+        }
     }
 
     /// Every entry, in order of number.
@@ -115,7 +123,7 @@ fn reachable_time(net: &mut Net) -> Jiffies {
     net.neigh.reachable_time
 }
 
-fn retrans_time(net: &Net) -> Jiffies {
+pub(crate) fn retrans_time(net: &Net) -> Jiffies {
     let ms = net.sysctl.retrans_time_ms.max(0) as u64;
     net.time.msecs_to_jiffies(ms).max(u64::from(net.time.hz()) / 100)
 }
@@ -125,10 +133,11 @@ fn delay_probe_time(net: &Net) -> Jiffies {
 }
 
 /// A link without addresses, or one with a single other end, has one entry for all.
-fn neigh_key(net: &Net, dev: DevId, key: Ipv4Addr) -> Ipv4Addr {
+fn neigh_key(net: &Net, dev: DevId, key: IpAddr) -> IpAddr {
     match net.devs[dev].flags & (IFF_LOOPBACK | IFF_POINTOPOINT) {
         0 => key,
-        _ => Ipv4Addr::UNSPECIFIED,
+        _ if key.is_ipv6() => key,
+        _ => Ipv4Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -139,7 +148,7 @@ fn neigh_key(net: &Net, dev: DevId, key: Ipv4Addr) -> Ipv4Addr {
 pub(crate) fn neigh_lookup_or_create(
     net: &mut Net,
     dev: DevId,
-    key: Ipv4Addr,
+    key: IpAddr,
 ) -> Result<NeighId, Errno> {
     let key = neigh_key(net, dev, key);
     match net.neigh.lookup(dev, key) {
@@ -148,13 +157,16 @@ pub(crate) fn neigh_lookup_or_create(
     }
 }
 
-fn neigh_create(net: &mut Net, dev: DevId, key: Ipv4Addr) -> Result<NeighId, Errno> {
+fn neigh_create(net: &mut Net, dev: DevId, key: IpAddr) -> Result<NeighId, Errno> {
     if net.neigh.len() >= net.sysctl.gc_thresh3.max(0) as usize && !neigh_forced_gc(net) {
         return Err(Errno::ENOBUFS);
     }
     let now = net.jiffies();
     let base = net.time.msecs_to_jiffies(net.sysctl.base_reachable_time_ms.max(0) as u64);
-    let (nud_state, ha) = arp_constructor(net, dev, key);
+    let (nud_state, ha) = match key {
+        IpAddr::V4(key) => arp_constructor(net, dev, key),
+        IpAddr::V6(key) => ndisc::ndisc_constructor(net, dev, key),
+    };
     let entry = Arc::new(Neighbour {
         dev,
         primary_key: key,
@@ -178,7 +190,10 @@ fn neigh_create(net: &mut Net, dev: DevId, key: Ipv4Addr) -> Result<NeighId, Err
             NeighId(net.neigh.entries.len() as u32 - 1)
         }
     };
-    Arc::make_mut(&mut net.neigh.hash).insert((dev, key), id);
+    match key {
+        IpAddr::V4(key) => Arc::make_mut(&mut net.neigh.hash).insert((dev, key), id),
+        IpAddr::V6(key) => Arc::make_mut(&mut net.neigh.hash6).insert((dev, key), id),
+    };
     Ok(id)
 }
 
@@ -224,7 +239,10 @@ fn neigh_remove(net: &mut Net, id: NeighId) {
     net.del_timer(TimerId::Neigh(id));
     neigh_queue_purge(net, id, DropReason::NeighDead);
     let Some(n) = net.neigh.entries.get_mut(id.0 as usize).and_then(Option::take) else { return };
-    Arc::make_mut(&mut net.neigh.hash).remove(&(n.dev, n.primary_key));
+    match n.primary_key {
+        IpAddr::V4(key) => Arc::make_mut(&mut net.neigh.hash).remove(&(n.dev, key)),
+        IpAddr::V6(key) => Arc::make_mut(&mut net.neigh.hash6).remove(&(n.dev, key)),
+    };
     net.neigh.free.push(id.0);
 }
 
@@ -383,11 +401,16 @@ fn set_state(net: &mut Net, id: NeighId, state: u8) {
 /// Asks for the address (`neigh_probe`): the newest waiting packet lends its source address.
 fn neigh_probe(net: &mut Net, id: NeighId) {
     let Some(n) = net.neigh.get_mut(id) else { return };
-    let waiting = n.arp_queue.back().map(|skb| {
-        let header = skb.head_at(skb.network_header);
-        header.get(12..16).map_or(Ipv4Addr::UNSPECIFIED, |a| Ipv4Addr::new(a[0], a[1], a[2], a[3]))
+    let header = n.arp_queue.back().map(|skb| skb.head_at(skb.network_header));
+    let (probes, ipv6) = (n.probes, n.primary_key.is_ipv6());
+    if ipv6 {
+        let waiting = header.and_then(|h| ipv6::addr::read(h.get(8..)?));
+        n.probes += 1;
+        return ndisc::ndisc_solicit(net, id, waiting, probes);
+    }
+    let waiting = header.map(|h| {
+        h.get(12..16).map_or(Ipv4Addr::UNSPECIFIED, |a| Ipv4Addr::new(a[0], a[1], a[2], a[3]))
     });
-    let probes = n.probes;
     n.probes += 1;
     arp::arp_solicit(net, id, waiting, probes);
 }
@@ -453,9 +476,13 @@ fn neigh_invalidate(net: &mut Net, id: NeighId) {
     let Some(n) = net.neigh.get_mut(id) else { return };
     n.updated = now;
     n.arp_queue_len_bytes = 0;
+    let ipv6 = n.primary_key.is_ipv6();
     let mut queue = std::mem::take(&mut n.arp_queue);
     while let Some(skb) = queue.pop_front() {
-        arp::arp_error_report(net, skb);
+        match ipv6 {
+            true => ndisc::ndisc_error_report(net, skb),
+            false => arp::arp_error_report(net, skb),
+        }
     }
 }
 
@@ -465,7 +492,7 @@ pub(crate) fn neigh_update(
     net: &mut Net,
     id: NeighId,
     lladdr: Option<[u8; 6]>,
-    new: u8,
+    mut new: u8,
     flags: u32,
 ) {
     let now = net.jiffies();
@@ -485,17 +512,19 @@ pub(crate) fn neigh_update(
     if lladdr.is_none() && old & NUD_VALID == 0 {
         return;
     }
-    let lladdr = lladdr.unwrap_or(n.ha);
-    let moved = old & NUD_VALID == 0 || lladdr != n.ha;
+    let mut lladdr = lladdr.unwrap_or(n.ha);
+    let mut moved = old & NUD_VALID == 0 || lladdr != n.ha;
     if new & NUD_CONNECTED != 0 {
         n.confirmed = now;
     }
-    let mut new = new;
     if old & NUD_VALID != 0 {
         if moved && flags & NEIGH_UPDATE_F_OVERRIDE == 0 {
-            return;
-        }
-        if !moved && new == NUD_STALE && flags & NEIGH_UPDATE_F_ADMIN == 0 {
+            if flags & NEIGH_UPDATE_F_WEAK_OVERRIDE == 0 || old & NUD_CONNECTED == 0 {
+                return;
+            }
+            // The address is in doubt, but stays.
+            (lladdr, moved, new) = (n.ha, false, NUD_STALE);
+        } else if !moved && new == NUD_STALE && flags & NEIGH_UPDATE_F_ADMIN == 0 {
             new = old;
         }
     }
@@ -541,7 +570,7 @@ fn neigh_flush_queue(net: &mut Net, id: NeighId) {
 pub(crate) fn neigh_event_ns(
     net: &mut Net,
     lladdr: [u8; 6],
-    saddr: Ipv4Addr,
+    saddr: IpAddr,
     dev: DevId,
 ) -> Option<NeighId> {
     let id = neigh_lookup_or_create(net, dev, saddr).ok()?;
@@ -550,7 +579,7 @@ pub(crate) fn neigh_event_ns(
 }
 
 /// A reply of a higher protocol shows that the neighbour is there (`neigh_confirm`).
-pub(crate) fn neigh_confirm(net: &mut Net, dev: DevId, key: Ipv4Addr) {
+pub(crate) fn neigh_confirm(net: &mut Net, dev: DevId, key: IpAddr) {
     let (key, now) = (neigh_key(net, dev, key), net.jiffies());
     let Some(id) = net.neigh.lookup(dev, key) else { return };
     if net.neigh.get(id).is_some_and(|n| n.confirmed != now)
@@ -561,7 +590,7 @@ pub(crate) fn neigh_confirm(net: &mut Net, dev: DevId, key: Ipv4Addr) {
 }
 
 /// `ip neigh replace ADDR lladdr MAC dev DEV nud permanent`.
-pub(crate) fn neigh_add_permanent(net: &mut Net, dev: DevId, addr: Ipv4Addr, lladdr: [u8; 6]) {
+pub(crate) fn neigh_add_permanent(net: &mut Net, dev: DevId, addr: IpAddr, lladdr: [u8; 6]) {
     if let Ok(id) = neigh_lookup_or_create(net, dev, addr) {
         let flags = NEIGH_UPDATE_F_ADMIN | NEIGH_UPDATE_F_OVERRIDE;
         neigh_update(net, id, Some(lladdr), NUD_PERMANENT, flags);

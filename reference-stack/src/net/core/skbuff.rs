@@ -71,12 +71,23 @@ pub(crate) struct IpCb {
     pub(crate) frag_max_size: u16,
 }
 
+/// `IP6CB`: what IPv6 input found out about the packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ip6Cb {
+    /// Where the byte that named the transport protocol is, counted from the IPv6 header
+    /// (`IP6CB(skb)->nhoff`).
+    pub(crate) nhoff: u16,
+    /// It was put together from fragments.
+    pub(crate) fragmented: bool,
+}
+
 /// The layer-private part (`skb->cb`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Cb {
     #[default]
     None,
     Ip(IpCb),
+    Ip6(Ip6Cb),
     Tcp(TcpCb),
 }
 
@@ -190,7 +201,8 @@ drop_reasons! {
     TcpOldAck, TcpTooOldAck, TcpAckUnsentData, TcpMinTtl, TcpListenOverflow, TcpAbortOnData,
     IpOutNoRoutes, NeighCreateFail, NeighFailed, NeighQueueFull, NeighDead, QdiscDrop, CpuBacklog,
     DevHdr, DevReady, FullRing, Nomem, HdrTrunc, PktTooBig, FragReasmTimeout, FragTooFar,
-    DupFrag, SkbCsum, ArpInvalid, IcmpRateLimit, MacRxError, TxRing, Purge,
+    DupFrag, SkbCsum, Ipv6Disabled, Ipv6BadExthdr, Ipv6NdiscHopLimit, Ipv6NdiscBadCode,
+    Ipv6NdiscBadOptions,  ArpInvalid, IcmpRateLimit, MacRxError, TxRing, Purge,
 }
 
 /// Ends a buffer: gives back what its owner was charged and counts the reason.
@@ -492,6 +504,13 @@ impl SkBuff {
     }
 
     /// `IPCB`; zeros where IP input has not filled it.
+    pub(crate) fn ip6_cb(&self) -> Ip6Cb {
+        match self.cb {
+            Cb::Ip6(cb) => cb,
+            _ => Ip6Cb::default(),
+        }
+    }
+
     pub(crate) fn ip_cb(&self) -> IpCb {
         match self.cb {
             Cb::Ip(cb) => cb,

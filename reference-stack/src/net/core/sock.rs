@@ -11,7 +11,7 @@ use crate::net::ipv4::udp::UdpSock;
 use crate::net::ipv6::{AfOps, Ipv6Pinfo};
 use crate::time::Jiffies;
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// A socket's number in the table of all sockets.
@@ -503,6 +503,14 @@ impl SockCommon {
     /// under mapped addresses (`icsk_af_ops == &ipv6_specific`).
     pub(crate) fn ipv6_specific(&self) -> Option<&Ipv6Pinfo> {
         self.pinet6.as_deref().filter(|np| np.icsk_af_ops == AfOps::Specific)
+    }
+
+    /// The peer's address on the wire.
+    pub(crate) fn daddr(&self) -> IpAddr {
+        match self.ipv6_specific() {
+            Some(np) => np.sk_v6_daddr.into(),
+            None => self.inet_daddr.into(),
+        }
     }
 
     /// Takes the pending error (`sock_error`).

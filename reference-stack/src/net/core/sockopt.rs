@@ -8,6 +8,7 @@ use super::sock::{
 use crate::errno::Errno;
 use crate::net::Net;
 use crate::net::ipv4::{ip_sockglue, raw, tcp, tcp_timer};
+use crate::net::ipv6::ipv6_sockglue;
 use crate::net::socket::Socket;
 use crate::time::Jiffies;
 use crate::uapi::{
@@ -15,7 +16,7 @@ use crate::uapi::{
     SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE, SO_MEMINFO,
     SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO,
     SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO, SO_TIMESTAMP,
-    SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_RAW, SOL_SOCKET, SOL_TCP,
+    SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
 };
 
 /// The first four bytes as the C int they are; EINVAL if there are fewer.
@@ -61,6 +62,7 @@ pub(crate) fn sock_setsockopt(
         SOL_RAW if raw::is_raw(socks, sock.sk) => {
             raw::raw_setsockopt(socks.udp_mut(sock.sk).ok_or(Errno::EBADF)?, name, value)
         }
+        SOL_IPV6 => ipv6_sockglue::ipv6_setsockopt(common(socks, sock)?, name, value),
         SOL_IP => ip_sockglue::ip_setsockopt(common(socks, sock)?, net, name, value),
         _ => Err(Errno::ENOPROTOOPT),
     }
@@ -81,6 +83,7 @@ pub(crate) fn sock_getsockopt(
             Some(tp) => tcp::tcp_getsockopt(tp, net, name, len)?,
             None => return Err(Errno::ENOPROTOOPT),
         },
+        SOL_IPV6 => ipv6_sockglue::ipv6_getsockopt(common(socks, sock)?, net, name)?,
         SOL_IP => ip_sockglue::ip_getsockopt(common(socks, sock)?, net, name)?,
         _ => return Err(Errno::ENOPROTOOPT),
     };

@@ -185,6 +185,27 @@ sysctls! {
     "net.ipv4.tcp_backlog_ack_defer" tcp_backlog_ack_defer = |p| p.backlog_ack_defer.into(), 0, 1;
     "net.ipv4.udp_rmem_min" udp_rmem_min = |_| 4096, 1, INT;
     "net.ipv4.udp_wmem_min" udp_wmem_min = |_| 4096, 1, INT;
+    "net.ipv6.auto_flowlabels" auto_flowlabels = |_| 1, 0, 3;
+    "net.ipv6.conf.all.disable_ipv6" disable_ipv6 = |_| 0, 0, 1;
+    "net.ipv6.conf.all.accept_dad" accept_dad = |_| 1, 0, 2;
+    "net.ipv6.conf.all.accept_ra" accept_ra = |_| 1, 0, 2;
+    "net.ipv6.conf.all.dad_transmits" dad_transmits = |_| 1, 0, INT;
+    "net.ipv6.conf.all.enhanced_dad" enhanced_dad = |_| 1, 0, 1;
+    "net.ipv6.conf.all.hop_limit" hop_limit = |_| 64, 1, 255;
+    "net.ipv6.conf.all.router_solicitations" rtr_solicits = |_| -1, -1, INT;
+    "net.ipv6.conf.all.router_solicitation_interval" rtr_solicit_interval = |_| 4, 0, INT;
+    "net.ipv6.conf.all.router_solicitation_max_interval" rtr_solicit_max_interval = |_| 3600, 0, INT;
+    "net.ipv6.conf.all.router_solicitation_delay" rtr_solicit_delay = |_| 1, 0, INT;
+    "net.ipv6.icmp.echo_ignore_all" icmpv6_echo_ignore_all = |_| 0, 0, 1;
+    "net.ipv6.icmp.echo_ignore_multicast" icmpv6_echo_ignore_multicast = |_| 0, 0, 1;
+    "net.ipv6.icmp.ratelimit" icmpv6_ratelimit = |_| 1000, 0, INT;
+    "net.ipv6.ip6frag_high_thresh" ip6frag_high_thresh = |_| 4 << 20, 0, INT;
+    "net.ipv6.ip6frag_low_thresh" ip6frag_low_thresh = |_| 3 << 20, 0, INT;
+    "net.ipv6.ip6frag_time" ip6frag_time = |_| 60, 0, INT;
+    "net.ipv6.flowlabel_reflect" flowlabel_reflect = |_| 0, 0, 7;
+    "net.ipv6.mld_qrv" mld_qrv = |_| 2, 1, 7;
+    "net.ipv6.route.mtu_expires" ip6_rt_mtu_expires = |_| 600, 0, INT;
+    "net.ipv6.route.min_adv_mss" ip6_rt_min_advmss = |_| 1220, 0, 65_535;
     "net.ipv6.bindv6only" bindv6only = |_| 0, 0, 1;
     "net.ipv6.ip_nonlocal_bind" ip6_nonlocal_bind = |_| 0, 0, 1;
 }
@@ -300,14 +321,20 @@ impl Sysctl {
     }
 }
 
-/// `/` and `.` both separate; a leading `/proc/sys/` is allowed; per-interface and `all` neighbour
-/// settings are the default's, since there is one table.
+/// `/` and `.` both separate; a leading `/proc/sys/` is allowed; settings of an interface are
+/// those of all, and both neighbour tables have the same.
 fn normalise(name: &str) -> String {
     let name = name.trim().trim_start_matches("/proc/sys/").replace('/', ".");
-    match name.strip_prefix("net.ipv4.neigh.").and_then(|rest| rest.split_once('.')) {
-        Some((_, setting)) => format!("net.ipv4.neigh.default.{setting}"),
-        None => name,
+    for (tree, common) in [
+        ("net.ipv4.neigh.", "net.ipv4.neigh.default"),
+        ("net.ipv6.neigh.", "net.ipv4.neigh.default"),
+        ("net.ipv6.conf.", "net.ipv6.conf.all"),
+    ] {
+        if let Some((_, setting)) = name.strip_prefix(tree).and_then(|rest| rest.split_once('.')) {
+            return format!("{common}.{setting}");
+        }
     }
+    name
 }
 
 fn join<T: ToString>(values: &[T]) -> String {

@@ -15,7 +15,7 @@ use crate::net::core::skbuff::{
     DropReason, PktType, SKB_HEADROOM, SkBuff, Skb, consume_skb, kfree_skb,
 };
 use crate::net::ethernet::{ETH_P_ARP, ETH_P_IP, eth_header};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 const ARPOP_REQUEST: u16 = 1;
 const ARPOP_REPLY: u16 = 2;
@@ -79,7 +79,7 @@ fn arp_process(net: &mut Net, dev: DevId, arp: &Arp, pkt_type: PktType) {
     if op == ARPOP_REQUEST
         && ip_route_input(net, tip, sip, 0, dev) == Ok(InputRoute::Local(RtType::Local))
     {
-        if neigh_event_ns(net, sha, sip, dev).is_some() {
+        if neigh_event_ns(net, sha, sip.into(), dev).is_some() {
             arp_send(net, ARPOP_REPLY, dev, (tip, None), (sip, Some(sha)), Some(sha));
         }
         return;
@@ -89,7 +89,7 @@ fn arp_process(net: &mut Net, dev: DevId, arp: &Arp, pkt_type: PktType) {
 
 /// What a packet tells about its sender, if there is an entry for it already.
 fn arp_learn(net: &mut Net, dev: DevId, arp: &Arp, pkt_type: PktType) {
-    let Some(id) = net.neigh.lookup(dev, arp.sip) else { return };
+    let Some(id) = net.neigh.lookup(dev, arp.sip.into()) else { return };
     let Some(n) = net.neigh.get(id) else { return };
     let locktime = net.time.msecs_to_jiffies(net.sysctl.neigh_locktime.max(0) as u64 * 10);
     let unlocked = net.jiffies() > n.updated + locktime;
@@ -112,7 +112,7 @@ fn arp_is_garp(net: &Net, arp: &Arp) -> bool {
 /// is the source address of a packet that waits, if one does.
 pub(crate) fn arp_solicit(net: &mut Net, id: NeighId, waiting: Option<Ipv4Addr>, probes: u32) {
     let Some(n) = net.neigh.get(id) else { return };
-    let (dev, target) = (n.dev, n.primary_key);
+    let (dev, IpAddr::V4(target)) = (n.dev, n.primary_key) else { return };
     let unicast = (u64::from(probes) < net.sysctl.ucast_solicit.max(0) as u64).then_some(n.ha);
     // arp_announce = 0: the packet's own source, if it is an address of the device's host.
     let saddr = waiting
@@ -166,7 +166,7 @@ pub(crate) fn arp_seq_show(net: &Net) -> String {
     let mut out = String::from(
         "IP address       HW type     Flags       HW address            Mask     Device\n",
     );
-    for n in net.neigh.iter().filter(|n| n.nud_state & NUD_NOARP == 0) {
+    for n in net.neigh.iter().filter(|n| n.primary_key.is_ipv4() && n.nud_state & NUD_NOARP == 0) {
         let device = &net.devs[n.dev];
         // ATF_COM and ATF_PERM
         let flags = match n.nud_state {

@@ -146,12 +146,14 @@ fn icmpv4_mask_allow(net: &Net, icmp_type: u8, code: u8) -> bool {
         || !limited
 }
 
-/// The limit of the whole host (`icmp_global_allow`): a message costs one token on average, at
-/// random none to two, so that nobody can count them.
+/// The limit of the whole host: a message costs one token on average, at random none to two, so
+/// that nobody can count them.
 fn icmpv4_global_allow(net: &mut Net, icmp_type: u8, code: u8) -> bool {
-    if icmpv4_mask_allow(net, icmp_type, code) {
-        return true;
-    }
+    icmpv4_mask_allow(net, icmp_type, code) || icmp_global_allow(net)
+}
+
+/// Takes a token of the host's, which both families share (`icmp_global_allow`).
+pub(crate) fn icmp_global_allow(net: &mut Net) -> bool {
     let (now, hz) = (net.jiffies(), u64::from(net.time.hz()));
     let delta = now.saturating_sub(net.ip.icmp.stamp).min(hz);
     let mut credit = net.ip.icmp.credit;

@@ -39,6 +39,12 @@ pub(crate) enum ConnKey {
     V6(FourTuple6),
 }
 
+impl From<FourTuple> for ConnKey {
+    fn from(key: FourTuple) -> Self {
+        Self::V4(key)
+    }
+}
+
 /// Sockets of one port.
 pub(crate) type PortSocks = SmallVec<[SockId; 2]>;
 
@@ -93,7 +99,7 @@ fn key_of(sock: &Sock) -> Option<ConnKey> {
 }
 
 /// A connection's key, under this local port.
-fn conn_key(sk: &SockCommon, sport: u16) -> ConnKey {
+pub(crate) fn conn_key(sk: &SockCommon, sport: u16) -> ConnKey {
     let dport = sk.inet_dport;
     match sk.ipv6_specific() {
         Some(np) => ConnKey::V6(FourTuple6 {
@@ -110,7 +116,8 @@ fn conn_key(sk: &SockCommon, sport: u16) -> ConnKey {
 }
 
 impl RequestSock {
-    fn key(&self) -> ConnKey {
+    /// The key of the connection that it asks for.
+    pub(crate) fn key(&self) -> ConnKey {
         let (sport, dport) = (self.ir_num, self.ir_rmt_port);
         match self.ir_v6 {
             Some(V6Addrs { saddr, daddr }) => {
@@ -182,7 +189,7 @@ impl Socks {
     }
 
     /// The connection of a key of either family.
-    fn ehash_get(&self, key: &ConnKey) -> Option<SockId> {
+    pub(crate) fn ehash_get(&self, key: &ConnKey) -> Option<SockId> {
         match key {
             ConnKey::V4(key) => inet_lookup_established(self, key),
             ConnKey::V6(key) => inet6_lookup_established(self, key),
@@ -230,6 +237,14 @@ pub(crate) fn inet_put_port(socks: &mut Socks, id: SockId) {
 /// The connection of this tuple (`__inet_lookup_established`).
 pub(crate) fn inet_lookup_established(socks: &Socks, key: &FourTuple) -> Option<SockId> {
     socks.tcp.ehash.get(key).copied()
+}
+
+/// The listener for a destination of either family.
+pub(crate) fn lookup_listener(socks: &Socks, net: &Net, key: &ConnKey, dif: u32) -> Option<SockId> {
+    match key {
+        ConnKey::V4(key) => inet_lookup_listener(socks, net, key, dif),
+        ConnKey::V6(key) => inet6_lookup_listener(socks, net, key, dif),
+    }
 }
 
 /// The connection of this tuple over IPv6 (`__inet6_lookup_established`).

@@ -181,7 +181,7 @@ fn __ip_queue_xmit(net: &mut Net, sk: &mut SockCommon, mut skb: Skb, tos: u8) ->
     if sk.dst_pending_confirm {
         // sock_confirm_neigh(): an acknowledgment showed that the next hop hears us.
         sk.dst_pending_confirm = false;
-        dst_confirm_neigh(net, &dst, sk.inet_daddr);
+        dst_confirm_neigh(net, &dst, sk.inet_daddr.into());
     }
     let mut header = IpHeader {
         saddr: sk.inet_saddr,

@@ -44,6 +44,31 @@ mib! {
         InDatagrams, NoPorts, InErrors, OutDatagrams, RcvbufErrors, SndbufErrors, InCsumErrors,
         IgnoredMulti, MemErrors,
     }
+    /// `Ip6*` of /proc/net/snmp6.
+    Ip6 "Ip6" {
+        InReceives, InHdrErrors, InTooBigErrors, InNoRoutes, InAddrErrors, InUnknownProtos,
+        InTruncatedPkts, InDiscards, InDelivers, OutForwDatagrams, OutRequests, OutDiscards,
+        OutNoRoutes, ReasmTimeout, ReasmReqds, ReasmOKs, ReasmFails, FragOKs, FragFails,
+        FragCreates, InMcastPkts, OutMcastPkts, InOctets, OutOctets, InMcastOctets,
+        OutMcastOctets, InBcastOctets, OutBcastOctets, InNoECTPkts, InECT1Pkts, InECT0Pkts,
+        InCEPkts,
+    }
+    /// `Icmp6*` of /proc/net/snmp6.
+    Icmp6 "Icmp6" {
+        InMsgs, InErrors, OutMsgs, OutErrors, InCsumErrors, OutRateLimitHost, InDestUnreachs,
+        InPktTooBigs, InTimeExcds, InParmProblems, InEchos, InEchoReplies,
+        InGroupMembQueries, InGroupMembResponses, InGroupMembReductions, InRouterSolicits,
+        InRouterAdvertisements, InNeighborSolicits, InNeighborAdvertisements, InRedirects,
+        InMLDv2Reports, OutDestUnreachs, OutPktTooBigs, OutTimeExcds, OutParmProblems, OutEchos,
+        OutEchoReplies, OutGroupMembQueries, OutGroupMembResponses, OutGroupMembReductions,
+        OutRouterSolicits, OutRouterAdvertisements, OutNeighborSolicits,
+        OutNeighborAdvertisements, OutRedirects, OutMLDv2Reports,
+    }
+    /// `Udp6*` of /proc/net/snmp6.
+    Udp6 "Udp6" {
+        InDatagrams, NoPorts, InErrors, OutDatagrams, RcvbufErrors, SndbufErrors, InCsumErrors,
+        IgnoredMulti, MemErrors,
+    }
     /// `IpExt:` of /proc/net/netstat.
     IpExt "IpExt" {
         InNoRoutes, InTruncatedPkts, InMcastPkts, OutMcastPkts, InBcastPkts, OutBcastPkts,
@@ -90,6 +115,9 @@ pub struct Mib {
     /// `IcmpMsg`: by type, in and out.
     pub(crate) tcp: [u64; Tcp::NAMES.len()],
     pub(crate) udp: [u64; Udp::NAMES.len()],
+    pub(crate) ip6: [u64; Ip6::NAMES.len()],
+    pub(crate) icmp6: [u64; Icmp6::NAMES.len()],
+    pub(crate) udp6: [u64; Udp6::NAMES.len()],
     pub(crate) ip_ext: [u64; IpExt::NAMES.len()],
     pub(crate) tcp_ext: [u64; TcpExt::NAMES.len()],
 }
@@ -101,6 +129,9 @@ impl Default for Mib {
             icmp: [0; Icmp::NAMES.len()],
             tcp: [0; Tcp::NAMES.len()],
             udp: [0; Udp::NAMES.len()],
+            ip6: [0; Ip6::NAMES.len()],
+            icmp6: [0; Icmp6::NAMES.len()],
+            udp6: [0; Udp6::NAMES.len()],
             ip_ext: [0; IpExt::NAMES.len()],
             tcp_ext: [0; TcpExt::NAMES.len()],
         }
@@ -123,7 +154,9 @@ macro_rules! counter {
     };
 }
 
-counter!(Ip ip, Icmp icmp, Tcp tcp, Udp udp, IpExt ip_ext, TcpExt tcp_ext);
+counter!(
+    Ip ip, Icmp icmp, Tcp tcp, Udp udp, IpExt ip_ext, TcpExt tcp_ext, Ip6 ip6, Icmp6 icmp6, Udp6 udp6
+);
 
 impl Mib {
     /// Adds one.
@@ -154,5 +187,8 @@ impl Mib {
             .or_else(|| find(Icmp::PREFIX, Icmp::NAMES, &self.icmp))
             .or_else(|| find(Ip::PREFIX, Ip::NAMES, &self.ip))
             .or_else(|| find(Udp::PREFIX, Udp::NAMES, &self.udp))
+            .or_else(|| find(Ip6::PREFIX, Ip6::NAMES, &self.ip6))
+            .or_else(|| find(Icmp6::PREFIX, Icmp6::NAMES, &self.icmp6))
+            .or_else(|| find(Udp6::PREFIX, Udp6::NAMES, &self.udp6))
     }
 }

@@ -12,7 +12,7 @@ use crate::net::core::skbuff::SkbRt;
 use crate::net::core::sock::SockCommon;
 use crate::time::Jiffies;
 use reference_stack_macros::traced;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 pub(crate) type RouteTables = FibTables;
@@ -87,8 +87,8 @@ impl RtType {
 pub(crate) struct Dst {
     pub(crate) dev: DevId,
     /// The next hop's address on the link: the gateway, or the destination itself.
-    pub(crate) nexthop: Ipv4Addr,
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) nexthop: IpAddr,
+    pub(crate) gateway: Option<IpAddr>,
     pub(crate) rt_type: RtType,
     /// `RTCF_*`.
     pub(crate) rt_flags: u32,
@@ -117,6 +117,9 @@ impl Dst {
     pub(crate) fn advmss(&self, net: &Net) -> u32 {
         if self.metric_advmss != 0 {
             return self.metric_advmss;
+        }
+        if self.nexthop.is_ipv6() {
+            return crate::net::ipv6::route::ip6_default_advmss(net, self.mtu);
         }
         let floor = net.sysctl.min_adv_mss as u32;
         self.mtu.saturating_sub(40).max(floor).min(65535 - 40)
@@ -191,7 +194,7 @@ pub(crate) fn ip_route_connect(net: &mut Net, fl: &mut Flow4) -> Result<Dst, Err
 }
 
 /// Tells the neighbour of a route that its address works (`dst_confirm_neigh`).
-pub(crate) fn dst_confirm_neigh(net: &mut Net, dst: &Dst, daddr: Ipv4Addr) {
+pub(crate) fn dst_confirm_neigh(net: &mut Net, dst: &Dst, daddr: IpAddr) {
     let key = dst.gateway.unwrap_or(daddr);
     neighbour::neigh_confirm(net, dst.dev, key);
 }
@@ -344,8 +347,8 @@ fn mkroute_output(
     };
     Ok(Dst {
         dev,
-        nexthop: gateway.unwrap_or(fl.daddr),
-        gateway,
+        nexthop: gateway.unwrap_or(fl.daddr).into(),
+        gateway: gateway.map(IpAddr::V4),
         rt_type,
         rt_flags,
         prefsrc: fl.saddr,

@@ -5,7 +5,7 @@
 use super::inet_connection_sock::{inet_csk_reset_xmit_timer, tcp_rto_max, tcp_timeout_init};
 use super::mib::TcpExt;
 use super::tcp_input::{Seg, rx_charge, tcp_fin, tcp_init_transfer};
-use super::tcp_ipv4::{ip_hdr, tcp_v4_syn_recv_sock};
+use super::tcp_ipv4::{addresses, tcp_v4_syn_recv_sock};
 use super::tcp_metrics::tcp_fastopen_cache_get;
 use super::tcp_minisocks::tcp_segs_in;
 use super::tcp_sock::*;
@@ -250,8 +250,8 @@ fn octets(addr: IpAddr) -> Vec<u8> {
 }
 
 fn cookie_of(key: &[u8; TCP_FASTOPEN_KEY_LENGTH], skb: &Skb) -> Option<TcpFastopenCookie> {
-    let ip = ip_hdr(skb)?;
-    TcpFastopenCookie::parse(&cookie_gen(key, ip.saddr.into(), ip.daddr.into()), false)
+    let (saddr, daddr) = addresses(skb)?;
+    TcpFastopenCookie::parse(&cookie_gen(key, saddr, daddr), false)
 }
 
 /// Whether one more child may wait (`tcp_fastopen_queue_check`). Resets of the last minute count
@@ -508,7 +508,7 @@ pub(crate) fn tcp_fastopen_active_disable_ofo_check(tp: &TcpSock, net: &mut Net)
         if lone.is_some_and(|skb| skb.tcp_cb().tcp_flags & TCPHDR_FIN != 0) {
             tcp_fastopen_active_disable(net);
         }
-    } else if tp.fastopen.syn_fastopen_ch && !tp.sk.inet_daddr.is_loopback() {
+    } else if tp.fastopen.syn_fastopen_ch && !tp.sk.daddr().is_loopback() {
         net.ip.tfo_active.disable_times = 0;
     }
 }

@@ -25,10 +25,15 @@ use crate::net::core::skbuff::{
     Cb, DropReason, IpSummed, PktType, SKB_HEADROOM, Skb, consume_skb, kfree_skb,
 };
 use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
+use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv4::mib::{Icmp, Ip, Tcp, TcpExt};
 use crate::net::ipv4::tcp::{tcp_add_backlog, tcp_done, tcp_init_sock, tcp_set_state};
+use crate::net::ipv6::ip6_input::ipv6_hdr;
+use crate::net::ipv6::tcp_ipv6::{
+    inet6_csk_route_req, tcp_v6_child, tcp_v6_mtu_reduced, tcp_v6_send_response, tcp_v6_send_synack,
+};
 use crate::uapi::{IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, IPPROTO_TCP};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What TCP reads of the IP header in front of a segment.
 #[derive(Clone, Copy, Debug)]
@@ -45,16 +50,42 @@ pub(crate) fn ip_hdr(skb: &Skb) -> Option<IpHdr> {
     Some(IpHdr { saddr: addr(12), daddr: addr(16), tos: b[1] })
 }
 
+/// Source and destination of a segment of either family.
+pub(crate) fn addresses(skb: &Skb) -> Option<(IpAddr, IpAddr)> {
+    match skb.protocol {
+        ETH_P_IPV6 => ipv6_hdr(skb).map(|ip| (ip.saddr.into(), ip.daddr.into())),
+        _ => ip_hdr(skb).map(|ip| (ip.saddr.into(), ip.daddr.into())),
+    }
+}
+
 /// What an answer takes from the socket that it is sent for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReplyContext {
-    bound_dev_if: u32,
+    pub(crate) bound_dev_if: u32,
     mark: u32,
+    /// What IPv6 chooses the flow label by: the socket's label, or its hash.
+    pub(crate) flowlabel: u32,
+    pub(crate) txhash: u32,
 }
 
 /// The context of a full socket.
 pub(crate) fn reply_context(tp: &TcpSock) -> ReplyContext {
-    ReplyContext { bound_dev_if: tp.sk.bound_dev_if, mark: tp.sk.sk_mark }
+    ReplyContext {
+        bound_dev_if: tp.sk.bound_dev_if,
+        mark: tp.sk.sk_mark,
+        flowlabel: 0,
+        txhash: if tp.sk.sk_state == TcpState::Listen { 0 } else { tp.sk.sk_txhash },
+    }
+}
+
+/// The context of a TIME-WAIT socket.
+fn tw_reply_context(tw: &TimewaitSock) -> ReplyContext {
+    ReplyContext {
+        bound_dev_if: tw.tw_bound_dev_if,
+        mark: tw.tw_mark,
+        flowlabel: tw.tw_v6.as_ref().map_or(0, |v6| v6.tw_flowlabel),
+        txhash: tw.tw_v6.as_ref().map_or(0, |v6| v6.tw_txhash),
+    }
 }
 
 /// A new TCP socket (`tcp_v4_init_sock`).
@@ -65,16 +96,27 @@ pub(crate) fn tcp_v4_init_sock(net: &mut Net, id: SockId) -> TcpSock {
 
 /// Initial sequence number and timestamp offset of a connection
 /// (`secure_tcp_seq`, `secure_tcp_ts_off`): a keyed hash, for the ISN plus a clock of 64 ns.
-pub(crate) fn secure_tcp_seq_and_ts_off(net: &Net, key: FourTuple) -> (SeqNum, u32) {
+pub(crate) fn secure_tcp_seq_and_ts_off(net: &Net, key: ConnKey) -> (SeqNum, u32) {
     let secrets = &net.ip.secrets;
-    let addrs = u64::from(u32::from(key.saddr)) << 32 | u64::from(u32::from(key.daddr));
-    let ports = u64::from(key.sport) << 16 | u64::from(key.dport);
-    let hash = siphash(&[addrs, ports], secrets.net_secret);
+    let (hash, addrs_hash) = match key {
+        ConnKey::V4(key) => {
+            let addrs = u64::from(u32::from(key.saddr)) << 32 | u64::from(u32::from(key.daddr));
+            let ports = u64::from(key.sport) << 16 | u64::from(key.dport);
+            let hash = siphash(&[addrs, ports], secrets.net_secret);
+            (hash, siphash(&[addrs], secrets.ts_secret))
+        }
+        ConnKey::V6(key) => {
+            let ([s1, s2], [d1, d2]) = (halves(key.saddr), halves(key.daddr));
+            let ports = u64::from(key.sport) << 16 | u64::from(key.dport);
+            let hash = siphash(&[s1, s2, d1, d2, ports], secrets.net_secret);
+            (hash, siphash(&[s1, s2, d1, d2], secrets.ts_secret))
+        }
+    };
     let clock = (net.time.ktime_ns() >> 6) as u32;
     let seq = SeqNum((hash as u32).wrapping_add(clock));
     let ts_off = match (net.sysctl.tcp_timestamps, net.profile.ts_offset_by_ports) {
         (1, true) => (hash >> 32) as u32,
-        (1, false) => siphash(&[addrs], secrets.ts_secret) as u32,
+        (1, false) => addrs_hash as u32,
         // 2: timestamps without offset.
         _ => 0,
     };
@@ -90,7 +132,10 @@ pub(crate) fn tcp_twsk_unique(
     tw: &TimewaitSock,
     searching: bool,
 ) -> bool {
-    let loopback = tw.tw_daddr.is_loopback() || tw.tw_saddr.is_loopback();
+    let loopback = match &tw.tw_v6 {
+        Some(v6) => v6.daddr.is_loopback() || v6.saddr.is_loopback(),
+        None => tw.tw_daddr.is_loopback() || tw.tw_saddr.is_loopback(),
+    };
     let reuse = match net.sysctl.tcp_tw_reuse {
         0 => false,
         1 => tw.tw_substate != TcpState::FinWait2,
@@ -166,16 +211,17 @@ pub(crate) fn tcp_v4_connect(
     opened
 }
 
-fn send_syn(socks: &mut Socks, net: &mut Net, id: SockId, dst: Dst) -> Result<(), Errno> {
+/// The SYN of a connection that has its addresses and its port.
+pub(crate) fn send_syn(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    dst: Dst,
+) -> Result<(), Errno> {
     let Some(tp) = socks.tcp_mut(id) else { return Err(Errno::EINVAL) };
     tp.sk.sk_txhash = net.rng.next_u32().max(1);
     tp.sk.sk_dst = Some(dst);
-    let key = FourTuple {
-        saddr: tp.sk.inet_saddr,
-        sport: tp.sk.inet_num,
-        daddr: tp.sk.inet_daddr,
-        dport: tp.sk.inet_dport,
-    };
+    let key = conn_key(&tp.sk, tp.sk.inet_num);
     let (seq, ts_off) = secure_tcp_seq_and_ts_off(net, key);
     if tp.write_seq.0 == 0 {
         tp.write_seq = seq;
@@ -189,7 +235,7 @@ fn send_syn(socks: &mut Socks, net: &mut Net, id: SockId, dst: Dst) -> Result<()
 }
 
 /// The socket is as before connect(), with the port that bind() gave it.
-fn connect_failed(socks: &mut Socks, net: &mut Net, id: SockId) {
+pub(crate) fn connect_failed(socks: &mut Socks, net: &mut Net, id: SockId) {
     inet_unhash(socks, id);
     let Some(tp) = socks.tcp_mut(id) else { return };
     let keep_port = tp.sk.bindport_lock;
@@ -217,7 +263,7 @@ fn tcp_checksum_ok(skb: &Skb, ip: &IpHdr) -> bool {
 }
 
 /// Fills the buffer's TCP part (`tcp_v4_fill_cb`).
-fn tcp_v4_fill_cb(skb: &mut Skb, ip: &IpHdr, th: &TcpHdr) {
+pub(crate) fn tcp_v4_fill_cb(skb: &mut Skb, dsfield: u8, th: &TcpHdr) {
     let payload = skb.len().saturating_sub(usize::from(th.doff)) as u32;
     let length = payload + u32::from(th.syn()) + u32::from(th.fin());
     skb.cb = Cb::Tcp(crate::net::core::skbuff::TcpCb {
@@ -225,7 +271,7 @@ fn tcp_v4_fill_cb(skb: &mut Skb, ip: &IpHdr, th: &TcpHdr) {
         end_seq: th.seq + length,
         ack_seq: th.ack_seq,
         tcp_flags: th.flags,
-        ip_dsfield: ip.tos,
+        ip_dsfield: dsfield,
         has_rxtstamp: skb.tstamp != 0,
         doff: th.doff,
     });
@@ -257,11 +303,16 @@ pub(crate) fn tcp_v4_rcv(socks: &mut Socks, net: &mut Net, mut skb: Skb) {
         net.mib.inc(Tcp::InErrs);
         return kfree_skb(net, skb, DropReason::TcpCsum);
     }
-    tcp_v4_fill_cb(&mut skb, &ip, &th);
+    tcp_v4_fill_cb(&mut skb, ip.tos, &th);
     let key = FourTuple { saddr: ip.daddr, sport: th.dest, daddr: ip.saddr, dport: th.source };
+    tcp_rcv_lookup(socks, net, skb, &key.into());
+}
+
+/// Gives a checked segment of either family to the socket that it is for.
+pub(crate) fn tcp_rcv_lookup(socks: &mut Socks, net: &mut Net, skb: Skb, key: &ConnKey) {
     let dif = skb.dev.map_or(0, |d| d.0 + 1);
-    match __inet_lookup_skb(socks, net, &key, dif) {
-        Some(id) => rcv_for_sock(socks, net, id, skb, &key, dif),
+    match __inet_lookup_skb(socks, net, key, dif) {
+        Some(id) => rcv_for_sock(socks, net, id, skb, key, dif),
         None => {
             tcp_v4_send_reset(net, None, &skb);
             kfree_skb(net, skb, DropReason::NoSocket);
@@ -270,11 +321,11 @@ pub(crate) fn tcp_v4_rcv(socks: &mut Socks, net: &mut Net, mut skb: Skb) {
 }
 
 /// The connection, or else the listener, that a segment is for.
-fn __inet_lookup_skb(socks: &Socks, net: &Net, key: &FourTuple, dif: u32) -> Option<SockId> {
-    inet_lookup_established(socks, key).or_else(|| inet_lookup_listener(socks, net, key, dif))
+fn __inet_lookup_skb(socks: &Socks, net: &Net, key: &ConnKey, dif: u32) -> Option<SockId> {
+    socks.ehash_get(key).or_else(|| lookup_listener(socks, net, key, dif))
 }
 
-fn rcv_for_sock(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &FourTuple, dif: u32) {
+fn rcv_for_sock(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &ConnKey, dif: u32) {
     match socks.get(id) {
         Some(Sock::Tw(_)) => do_time_wait(socks, net, id, skb, key, dif),
         Some(Sock::Req(req)) => {
@@ -304,7 +355,7 @@ fn rcv_for_request(
     req: SockId,
     listener: SockId,
     skb: Skb,
-    key: &FourTuple,
+    key: &ConnKey,
     dif: u32,
 ) {
     if socks.tcp(listener).is_none_or(|tp| tp.sk.sk_state != TcpState::Listen) {
@@ -332,10 +383,10 @@ fn rcv_for_request(
     }
 }
 
-fn do_time_wait(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &FourTuple, dif: u32) {
+fn do_time_wait(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &ConnKey, dif: u32) {
     let mut status = tcp_timewait_state_process(socks, net, id, &skb);
     if let TcpTwStatus::Syn(isn) = status {
-        if let Some(listener) = inet_lookup_listener(socks, net, key, dif) {
+        if let Some(listener) = lookup_listener(socks, net, key, dif) {
             inet_twsk_deschedule_put(socks, net, id);
             return tcp_v4_do_rcv(socks, net, listener, skb, Some(isn));
         }
@@ -345,9 +396,7 @@ fn do_time_wait(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &Fo
         TcpTwStatus::Ack => tcp_v4_timewait_ack(socks, net, id, &skb),
         TcpTwStatus::Rst => {
             let context = match socks.get(id) {
-                Some(Sock::Tw(tw)) => {
-                    Some(ReplyContext { bound_dev_if: tw.tw_bound_dev_if, mark: tw.tw_mark })
-                }
+                Some(Sock::Tw(tw)) => Some(tw_reply_context(tw)),
                 _ => None,
             };
             tcp_v4_send_reset(net, context, &skb);
@@ -417,7 +466,10 @@ pub(crate) fn tcp_v4_conn_request(
     skb: &Skb,
     tw_isn: Option<SeqNum>,
 ) {
-    let to_many = ip_hdr(skb).is_none_or(|ip| ip.daddr.is_multicast() || ip.daddr.is_broadcast());
+    let to_many = addresses(skb).is_none_or(|(_, daddr)| match daddr {
+        IpAddr::V4(a) => a.is_multicast() || a.is_broadcast(),
+        IpAddr::V6(a) => a.is_multicast(),
+    });
     if to_many {
         net.mib.inc(TcpExt::ListenDrops);
         return;
@@ -431,6 +483,9 @@ pub(crate) fn inet_csk_route_req(
     net: &mut Net,
     req: &RequestSock,
 ) -> Result<Dst, Errno> {
+    if req.ir_v6.is_some() {
+        return inet6_csk_route_req(tp, net, req);
+    }
     let mut fl = Flow4 {
         saddr: req.ir_loc_addr,
         daddr: req.ir_rmt_addr,
@@ -454,6 +509,9 @@ pub(crate) fn tcp_v4_send_synack(
 ) -> bool {
     let Ok(dst) = inet_csk_route_req(tp, net, req) else { return false };
     let skb = tcp_make_synack(tp, net, &dst, req, foc);
+    if req.ir_v6.is_some() {
+        return tcp_v6_send_synack(tp, net, skb, req, &dst);
+    }
     let args = ReplyArgs {
         saddr: req.ir_loc_addr,
         daddr: req.ir_rmt_addr,
@@ -494,7 +552,10 @@ pub(crate) fn tcp_v4_syn_recv_sock(
     let id = socks.insert(&net.wmem, |_| Sock::Tcp(std::sync::Arc::new(listener.clone())));
     let mut tp = tcp_create_openreq_child(&listener, net, req, seg, id);
     tp.sk.inet_id = net.rng.next_u32() as u16;
-    tp.sk.set_mapped();
+    match req.ir_v6 {
+        Some(addrs) => tcp_v6_child(&mut tp.sk, addrs),
+        None => tp.sk.set_mapped(),
+    }
     let (mtu, advmss) = (dst.mtu, dst.advmss(net));
     tp.sk.sk_dst = Some(dst);
     tcp_ca_openreq_child(&mut tp, net);
@@ -527,11 +588,14 @@ fn send_reply(
     opts: &TcpOutOptions,
     tos: u8,
 ) {
-    let Some(ip) = ip_hdr(skb) else { return };
     let mut reply = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
     header.write(reply.push(20 + opts.len() as usize), opts);
     reply.reset_transport_header();
     reply.truesize = net.profile.skb_truesize(SKB_HEADROOM as u32);
+    if skb.protocol == ETH_P_IPV6 {
+        return tcp_v6_send_response(net, skb, reply, context, header, tos);
+    }
+    let Some(ip) = ip_hdr(skb) else { return consume_skb(net, reply) };
     tcp_v4_send_check(&mut reply, ip.daddr, ip.saddr);
     let args = ReplyArgs {
         saddr: ip.daddr,
@@ -554,7 +618,6 @@ pub(crate) fn tcp_v4_send_reset(net: &mut Net, context: Option<ReplyContext>, sk
     if th.rst() {
         return;
     }
-    let Some(ip) = ip_hdr(skb) else { return };
     let cb = skb.tcp_cb();
     let header = if th.ack() {
         TcpHeader {
@@ -577,7 +640,14 @@ pub(crate) fn tcp_v4_send_reset(net: &mut Net, context: Option<ReplyContext>, sk
             urg_ptr: 0,
         }
     };
-    send_reply(net, skb, context.unwrap_or_default(), &header, &TcpOutOptions::default(), ip.tos);
+    send_reply(
+        net,
+        skb,
+        context.unwrap_or_default(),
+        &header,
+        &TcpOutOptions::default(),
+        cb.ip_dsfield,
+    );
     net.mib.inc(Tcp::OutRsts);
 }
 
@@ -625,9 +695,9 @@ fn tcp_v4_timewait_ack(socks: &Socks, net: &mut Net, id: SockId, skb: &Skb) {
         win: tw.tw_rcv_wnd >> tw.tw_rcv_wscale,
         tsval: tcp_time_stamp_raw(net).wrapping_add(tw.tw_ts_offset),
         tsecr: tw.tw_ts_recent,
-        tos: tw.tw_tos,
+        tos: tw.tw_v6.as_ref().map_or(tw.tw_tos, |v6| v6.tw_tclass),
     };
-    let context = ReplyContext { bound_dev_if: tw.tw_bound_dev_if, mark: tw.tw_mark };
+    let context = tw_reply_context(tw);
     tcp_v4_send_ack(net, skb, context, &ack);
 }
 
@@ -640,15 +710,23 @@ pub(crate) fn tcp_v4_reqsk_send_ack(net: &mut Net, skb: &Skb, req: &RequestSock,
         win: req.rsk_rcv_wnd >> req.rcv_wscale,
         tsval: tcp_time_stamp_raw(net).wrapping_add(req.ts_off),
         tsecr: req.ts_recent,
-        tos: ip_hdr(skb).map_or(0, |ip| ip.tos),
+        tos: skb.tcp_cb().ip_dsfield,
     };
-    let context = ReplyContext { bound_dev_if: 0, mark: req.mark };
+    let context = ReplyContext {
+        bound_dev_if: if req.ir_v6.is_some() { req.ir_iif } else { 0 },
+        mark: req.mark,
+        flowlabel: 0,
+        txhash: req.txhash,
+    };
     tcp_v4_send_ack(net, skb, context, &ack);
 }
 
 /// The path's MTU is known to be smaller (`tcp_v4_mtu_reduced`): shorter segments, and what is
 /// out goes again at once (RFC 1191 6.5).
 pub(crate) fn tcp_v4_mtu_reduced(tp: &mut TcpSock, net: &mut Net, mtu: u32) {
+    if tp.sk.ipv6_specific().is_some() {
+        return tcp_v6_mtu_reduced(tp, net, mtu);
+    }
     if matches!(tp.sk.sk_state, TcpState::Listen | TcpState::Close) {
         return;
     }
@@ -686,7 +764,7 @@ pub(crate) fn tcp_v4_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
         return;
     };
     match socks.get(id) {
-        Some(Sock::Req(_)) => tcp_req_err(socks, net, id, seq, ty, code),
+        Some(Sock::Req(_)) => tcp_req_err(socks, net, id, seq, ends_request(ty, code)),
         Some(Sock::Tcp(_)) => {
             if let Some(tp) = socks.tcp_mut(id) {
                 err_for_connection(tp, net, seq, ty, code, err.info);
@@ -697,12 +775,16 @@ pub(crate) fn tcp_v4_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
     }
 }
 
-/// An error about a SYN-ACK (`tcp_req_err`): only codes that mean "never" end the request.
-fn tcp_req_err(socks: &mut Socks, net: &mut Net, id: SockId, seq: SeqNum, ty: u8, code: u8) {
+/// Whether an error about a SYN-ACK ends the request: only those that mean "never".
+fn ends_request(ty: u8, code: u8) -> bool {
+    matches!(ty, ICMP_PARAMETERPROB | ICMP_TIME_EXCEEDED)
+        || (ty == ICMP_DEST_UNREACH && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH))
+}
+
+/// An error about a SYN-ACK (`tcp_req_err`).
+pub(crate) fn tcp_req_err(socks: &mut Socks, net: &mut Net, id: SockId, seq: SeqNum, abort: bool) {
     let Some(req) = socks.req(id) else { return };
     let (listener, isn) = (req.listener, req.snt_isn);
-    let abort = matches!(ty, ICMP_PARAMETERPROB | ICMP_TIME_EXCEEDED)
-        || (ty == ICMP_DEST_UNREACH && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH));
     if seq != isn {
         net.mib.inc(TcpExt::OutOfWindowIcmps);
     } else if abort {
@@ -718,12 +800,7 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
     if tp.sk.sk_state == TcpState::Close {
         return;
     }
-    let fastopen = tp.fastopen.fastopen_rsk.as_ref();
-    // A Fast Open child's SYN-ACK is still on its way.
-    let snd_una = fastopen.map_or(tp.snd_una, |req| req.snt_isn);
-    let fastopen = fastopen.is_some();
-    if tp.sk.sk_state != TcpState::Listen && !seq.between(snd_una, tp.snd_nxt) {
-        net.mib.inc(TcpExt::OutOfWindowIcmps);
+    if !quotes_the_window(tp, net, seq) {
         return;
     }
     let owned = tp.sk.sk_lock_owned;
@@ -743,35 +820,50 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
             return;
         }
         (ICMP_DEST_UNREACH, Some((err, _))) => {
-            if !fastopen && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH) {
+            if tp.fastopen.fastopen_rsk.is_none()
+                && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH)
+            {
                 tcp_ld_RTO_revert(tp, net, seq);
             }
             err
         }
         _ => return,
     };
+    report_err(tp, net, err, tp.sk.recverr);
+}
+
+/// Whether what an error quotes is on its way; else it is an old one, or forged.
+pub(crate) fn quotes_the_window(tp: &TcpSock, net: &mut Net, seq: SeqNum) -> bool {
+    // A Fast Open child's SYN-ACK is still on its way.
+    let snd_una = tp.fastopen.fastopen_rsk.as_ref().map_or(tp.snd_una, |req| req.snt_isn);
+    let fits = tp.sk.sk_state == TcpState::Listen || seq.between(snd_una, tp.snd_nxt);
+    if !fits {
+        net.mib.inc(TcpExt::OutOfWindowIcmps);
+    }
+    fits
+}
+
+/// Tells a connection of an error: one that is opening ends, else it counts only if the
+/// connection times out, unless the user asked for errors.
+pub(crate) fn report_err(tp: &mut TcpSock, net: &mut Net, err: Errno, recverr: bool) {
     // A child that was accepted is a connection already.
-    let accepted = fastopen && tp.icsk.listener.is_none();
+    let accepted = tp.fastopen.fastopen_rsk.is_some() && tp.icsk.listener.is_none();
     let opening = matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) && !accepted;
-    if owned {
+    if tp.sk.sk_lock_owned || !(opening || recverr) {
         tp.sk.sk_err_soft = Some(err);
-    } else if opening {
-        tp.sk.sk_err = Some(err);
-        net.wake_up(tp.sk.id);
+        return;
+    }
+    tp.sk.sk_err = Some(err);
+    net.wake_up(tp.sk.id);
+    if opening {
         tcp_done(tp, net);
-    } else if tp.sk.recverr {
-        tp.sk.sk_err = Some(err);
-        net.wake_up(tp.sk.id);
-    } else {
-        // It counts only if the connection times out.
-        tp.sk.sk_err_soft = Some(err);
     }
 }
 
 /// The loss was a gap in connectivity, not congestion: one step of backoff is taken back
 /// (`tcp_ld_RTO_revert`, RFC 6069).
 #[allow(non_snake_case, reason = "Linux's name")]
-fn tcp_ld_RTO_revert(tp: &mut TcpSock, net: &mut Net, seq: SeqNum) {
+pub(crate) fn tcp_ld_RTO_revert(tp: &mut TcpSock, net: &mut Net, seq: SeqNum) {
     if seq != tp.snd_una || tp.icsk.icsk_retransmits == 0 || tp.icsk.icsk_backoff == 0 {
         return;
     }

@@ -51,7 +51,10 @@ pub(crate) struct TcpMetrics {
 }
 
 fn key_of(tp: &TcpSock) -> Key {
-    (tp.sk.inet_saddr.into(), tp.sk.inet_daddr.into())
+    match tp.sk.ipv6_specific() {
+        Some(np) => (np.saddr.into(), np.sk_v6_daddr.into()),
+        None => (tp.sk.inet_saddr.into(), tp.sk.inet_daddr.into()),
+    }
 }
 
 fn chain_of(key: &Key) -> u32 {
@@ -211,7 +214,10 @@ pub(crate) fn tcp_init_metrics(tp: &mut TcpSock, net: &mut Net) {
 
 /// Whether a peer completed a connection before (`tcp_peer_is_proven`).
 pub(crate) fn tcp_peer_is_proven(req: &RequestSock, net: &Net) -> bool {
-    let key = (req.ir_loc_addr.into(), req.ir_rmt_addr.into());
+    let key = match req.ir_v6 {
+        Some(v6) => (v6.saddr.into(), v6.daddr.into()),
+        None => (req.ir_loc_addr.into(), req.ir_rmt_addr.into()),
+    };
     let m = net.ip.tcp_metrics.get(&key, net.jiffies(), timeout(net));
     m.is_some_and(|m| m.rtt != 0)
 }

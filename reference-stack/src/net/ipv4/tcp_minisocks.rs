@@ -293,6 +293,7 @@ fn inet_csk_clone(tp: &mut TcpSock, req: &RequestSock, id: SockId) {
     sk.inet_daddr = req.ir_rmt_addr;
     sk.inet_rcv_saddr = req.ir_loc_addr;
     sk.inet_saddr = req.ir_loc_addr;
+    sk.bound_dev_if = req.ir_iif;
     sk.sk_mark = req.mark;
     sk.bindport_lock = false;
     sk.port_by_connect = false;

@@ -446,6 +446,8 @@ pub(crate) struct RequestSock {
     /// The addresses of a request over IPv6 (`ir_v6_loc_addr`, `ir_v6_rmt_addr`); `None`: IPv4,
     /// also at an AF_INET6 listener.
     pub(crate) ir_v6: Option<V6Addrs>,
+    /// Device that its packets are bound to; 0: none.
+    pub(crate) ir_iif: u32,
     /// Local port.
     pub(crate) ir_num: u16,
     /// Remote port.

@@ -211,7 +211,7 @@ fn a_path_mtu_is_learned_and_forgotten() {
     ip_route_add(&mut net, &route, false).unwrap();
     let mut fl = flow(far);
     let before = ip_route_output_flow(&mut net, &mut fl).unwrap();
-    assert_eq!((before.mtu, before.gateway, fl.saddr), (1500, Some(PEER_IP), OUR_IP));
+    assert_eq!((before.mtu, before.gateway, fl.saddr), (1500, Some(PEER_IP.into()), OUR_IP));
     super::route::ipv4_update_pmtu(&mut net, &before, far, 1000);
     assert!(!before.valid(&net));
     let after = ip_route_output_flow(&mut net, &mut flow(far)).unwrap();

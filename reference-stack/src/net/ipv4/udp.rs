@@ -3,7 +3,7 @@
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, IcmpErr, update_pmtu};
 use super::ip_output::ip_send_skb;
-use super::mib::Udp;
+use super::mib::{Udp, Udp6};
 use super::route::{Dst, Flow4, RtType, dst_check, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::errno::Errno;
@@ -15,6 +15,7 @@ use crate::net::core::skbuff::{
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
+use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv6::addr::RcvSaddr;
 use crate::uapi::{
     IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR,
@@ -339,7 +340,10 @@ pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
         msg.msg_flags |= MSG_TRUNC;
     }
     if !peek && let Some(skb) = up.sk.sk_receive_queue.pop_front() {
-        net.mib.inc(Udp::InDatagrams);
+        match skb.protocol {
+            ETH_P_IPV6 => net.mib.inc(Udp6::InDatagrams),
+            _ => net.mib.inc(Udp::InDatagrams),
+        }
         up.sk.sk_rmem_alloc -= skb.truesize as i32;
         kfree_skb(net, skb, DropReason::Consumed);
     }
@@ -475,7 +479,7 @@ fn mcast_deliver(
 }
 
 /// Queues a datagram if the receive buffer has room (`__udp_enqueue_schedule_skb`).
-fn udp_queue_rcv_skb(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb) {
+pub(crate) fn udp_queue_rcv_skb(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb) {
     let Some(up) = socks.udp_mut(id) else { return kfree_skb(net, skb, DropReason::NoSocket) };
     let size = skb.truesize as i32;
     if up.sk.sk_rmem_alloc > up.sk.sk_rcvbuf || up.sk.sk_rmem_alloc > i32::MAX - size {

@@ -1,6 +1,7 @@
 //! The INET6 family (Linux `af_inet6.c`, 5.15): sockets, their names, and bind(2).
 
 use super::addr::{is_linklocal, v4mapped};
+use super::addrconf::ipv6_chk_addr;
 use super::{Ipv6Pinfo, LOOPBACK4_IPV6};
 use crate::errno::Errno;
 use crate::net::Net;
@@ -162,11 +163,6 @@ fn check_bind_addr(
         return Err(Errno::EADDRNOTAVAIL);
     }
     Ok(LOOPBACK4_IPV6)
-}
-
-/// Whether this host has an address, on this device if one is given (`ipv6_chk_addr`).
-pub(crate) fn ipv6_chk_addr(_net: &Net, addr: Ipv6Addr, _ifindex: u32) -> bool {
-    addr.is_loopback()
 }
 
 /// getsockname(2) and getpeername(2) (`inet6_getname`); `peer` as in IPv4's.

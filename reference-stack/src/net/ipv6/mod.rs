@@ -1,11 +1,31 @@
 //! Linux's `net/ipv6/`.
 
 pub(crate) mod addr;
+pub(crate) mod addrconf;
 pub(crate) mod af_inet6;
+pub(crate) mod exthdrs;
+pub(crate) mod icmp;
+pub(crate) mod ip6_input;
+pub(crate) mod ip6_output;
+pub(crate) mod ipv6_sockglue;
+pub(crate) mod mcast;
+pub(crate) mod ndisc;
+pub(crate) mod reassembly;
+pub(crate) mod route;
 pub(crate) mod tcp_ipv6;
 pub(crate) mod udp;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// State of the IPv6 layer: routes, reassembly, rates.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ipv6 {
+    pub(crate) fib6: route::Fib6,
+    /// Packets that wait for their other fragments.
+    pub(crate) frags: reassembly::FragQueues,
+    /// Rates of what ICMPv6 sends.
+    pub(crate) icmp: icmp::Icmp6Limits,
+}
 
 /// `LOOPBACK4_IPV6`: what an IPv6 socket has where its IPv4 address would be, so that it is not
 /// taken for one bound to any.

@@ -22,6 +22,7 @@ use crate::net::core::neighbour;
 use crate::net::core::skbuff::{DropReason, kfree_skb};
 use crate::net::ipv4::devinet::InDevice;
 use crate::net::ipv4::fib_frontend;
+use crate::net::ipv6::addrconf::{self, Inet6Dev};
 use crate::net::sched::Qdisc;
 use std::ops::Index;
 use std::sync::Arc;
@@ -146,6 +147,8 @@ pub(crate) struct NetDevice {
     pub(crate) port: Option<Port>,
     /// `struct in_device`: its IPv4 addresses.
     pub(crate) in_dev: InDevice,
+    /// `struct inet6_dev`: its IPv6 addresses and groups.
+    pub(crate) ip6_ptr: Inet6Dev,
     pub(crate) driver: Driver,
 }
 
@@ -172,6 +175,7 @@ impl NetDevice {
             stats: NetDeviceStats::default(),
             port: None,
             in_dev: InDevice::default(),
+            ip6_ptr: Inet6Dev::default(),
             driver,
         }
     }
@@ -306,6 +310,7 @@ pub(crate) fn dev_open(net: &mut Net, id: DevId) {
     dev.trans_start = now;
     dev.qdisc = dev.default_qdisc();
     fib_frontend::fib_netdev_up(net, id);
+    addrconf::addrconf_ifup(net, id);
 }
 
 /// Sets a device down (`dev_close`): its queue is emptied, its neighbours and routes go.
@@ -323,6 +328,7 @@ pub(crate) fn dev_close(net: &mut Net, id: DevId) {
         kfree_skb(net, skb, DropReason::QdiscDrop);
     }
     fib_frontend::fib_netdev_down(net, id);
+    addrconf::addrconf_ifdown(net, id);
     neighbour::neigh_ifdown(net, id);
 }
 
@@ -371,6 +377,13 @@ pub(crate) fn netif_carrier_set(net: &mut Net, id: DevId, up: bool) {
     }
 }
 
+/// The groups that a device listens to changed (`dev_set_rx_mode`).
+pub(crate) fn dev_set_rx_mode(net: &mut Net, id: DevId) {
+    if let Driver::Ftgmac100(_) = net.devs[id].driver {
+        ftgmac100::ftgmac100_set_rx_mode(net, id);
+    }
+}
+
 /// `dev_watchdog` of a device: the driver's transmit timer.
 pub(crate) fn dev_watchdog(net: &mut Net, id: DevId) {
     if let Driver::Ftgmac100(_) = net.devs[id].driver {
@@ -409,6 +422,10 @@ impl Net {
     pub(crate) fn queued_skbs(&self) -> usize {
         let devices: usize =
             self.devs.iter().map(|d| d.qdisc.len() + ftgmac100::queued_skbs(d)).sum();
-        devices + self.softnet.queued() + self.neigh.queued() + self.ip.frags.queued()
+        devices
+            + self.softnet.queued()
+            + self.neigh.queued()
+            + self.ip.frags.queued()
+            + self.ip6.frags.queued()
     }
 }

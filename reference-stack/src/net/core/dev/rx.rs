@@ -7,7 +7,7 @@ use crate::kernel::{FrameIn, FrameOut, Port};
 use crate::net::Net;
 use crate::net::core::skbuff::{DropReason, PktType, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
-use crate::net::ethernet::{ETH_P_8021Q, ETH_P_ARP, ETH_P_IP};
+use crate::net::ethernet::{ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 use reference_stack_macros::traced;
 use smallvec::SmallVec;
 
@@ -259,6 +259,8 @@ pub(crate) enum PacketType {
     Ip,
     /// `arp_packet_type`: `arp_rcv`.
     Arp,
+    /// `ipv6_packet_type`: `ipv6_rcv`.
+    Ipv6,
 }
 
 /// Who takes a packet; `None`: nobody.
@@ -266,6 +268,7 @@ pub(crate) fn packet_type(skb: &SkBuff) -> Option<PacketType> {
     match skb.protocol {
         ETH_P_IP => Some(PacketType::Ip),
         ETH_P_ARP => Some(PacketType::Arp),
+        ETH_P_IPV6 => Some(PacketType::Ipv6),
         _ => None,
     }
 }

@@ -5,13 +5,17 @@
 
 use super::*;
 use crate::net::core::sock::{Sock, SockId, Socks};
+use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv4::inet_connection_sock::tcp_timeout_init;
-use crate::net::ipv4::inet_hashtables::FourTuple;
 use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, TryFastopen, tcp_try_fastopen};
 use crate::net::ipv4::tcp_ipv4::*;
 use crate::net::ipv4::tcp_metrics::tcp_peer_is_proven;
 use crate::net::ipv4::tcp_minisocks::tcp_openreq_init_rwin;
+use crate::net::ipv6::LOOPBACK4_IPV6;
+use crate::net::ipv6::addr::is_linklocal;
+use crate::net::ipv6::route::IPV6_MIN_MTU;
 use crate::time::TimerId;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Whether nobody may be added to the accept queue (`sk_acceptq_is_full`).
@@ -51,15 +55,7 @@ pub(crate) fn tcp_conn_request(
     let Some((mut req, foc)) = request_from_syn(tp, net, skb) else { return };
     let route = inet_csk_route_req(tp, net, &req);
     let Ok(dst) = route else { return tcp_listendrop(tp, net) };
-    let (seq, ts_off) = secure_tcp_seq_and_ts_off(
-        net,
-        FourTuple {
-            saddr: req.ir_loc_addr,
-            sport: req.ir_num,
-            daddr: req.ir_rmt_addr,
-            dport: req.ir_rmt_port,
-        },
-    );
+    let (seq, ts_off) = secure_tcp_seq_and_ts_off(net, req.key());
     if req.tstamp_ok {
         req.ts_off = ts_off;
     }
@@ -124,6 +120,24 @@ fn queue_request(
     net.mod_timer(TimerId::Reqsk(id), timeout);
 }
 
+/// The device that answers are bound to (`ir_iif`): the listener's, or where a link-local peer is.
+fn request_bound_dev_if(tp: &TcpSock, skb: &Skb, rmt: IpAddr) -> u32 {
+    match rmt {
+        IpAddr::V6(rmt) if tp.sk.bound_dev_if == 0 && is_linklocal(rmt) => {
+            skb.dev.map_or(0, |d| d.ifindex())
+        }
+        _ => tp.sk.bound_dev_if,
+    }
+}
+
+/// The segment size of a peer that does not say (`af_ops->mss_clamp`): what the smallest MTU holds.
+fn tcp_default_mss(skb: &Skb) -> u16 {
+    match skb.protocol {
+        ETH_P_IPV6 => (IPV6_MIN_MTU - 60) as u16,
+        _ => TCP_MSS_DEFAULT,
+    }
+}
+
 /// What a SYN says (`inet_reqsk_alloc`, `tcp_openreq_init`, `tcp_v4_init_req`).
 fn request_from_syn(
     tp: &TcpSock,
@@ -131,9 +145,16 @@ fn request_from_syn(
     skb: &Skb,
 ) -> Option<(RequestSock, Option<TcpFastopenCookie>)> {
     let th = tcp_hdr(skb);
-    let ip = ip_hdr(skb)?;
+    let (rmt, loc) = addresses(skb)?;
+    let (ir_loc_addr, ir_rmt_addr, ir_v6) = match (loc, rmt) {
+        (IpAddr::V4(loc), IpAddr::V4(rmt)) => (loc, rmt, None),
+        (IpAddr::V6(saddr), IpAddr::V6(daddr)) => {
+            (LOOPBACK4_IPV6, LOOPBACK4_IPV6, Some(V6Addrs { saddr, daddr }))
+        }
+        _ => return None,
+    };
     let mut opt = TcpOptionsReceived {
-        mss_clamp: TCP_MSS_DEFAULT,
+        mss_clamp: tcp_default_mss(skb),
         user_mss: tp.rx_opt.user_mss,
         ..TcpOptionsReceived::default()
     };
@@ -142,9 +163,10 @@ fn request_from_syn(
     let req = RequestSock {
         id: SockId::default(),
         listener: tp.sk.id,
-        ir_loc_addr: ip.daddr,
-        ir_rmt_addr: ip.saddr,
-        ir_v6: None,
+        ir_loc_addr,
+        ir_rmt_addr,
+        ir_v6,
+        ir_iif: request_bound_dev_if(tp, skb, rmt),
         ir_num: th.dest,
         ir_rmt_port: th.source,
         rcv_isn: th.seq,

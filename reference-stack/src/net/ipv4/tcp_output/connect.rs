@@ -226,7 +226,10 @@ pub(crate) fn tcp_make_synack(
     skb.priority = tp.sk.sk_priority;
     skb.tstamp = now;
     skb.truesize = net.profile.tcp_skb_head;
-    tcp_v4_send_check(&mut skb, req.ir_loc_addr, req.ir_rmt_addr);
+    match req.ir_v6 {
+        Some(v6) => tcp_v6_send_check(&mut skb, v6.saddr, v6.daddr),
+        None => tcp_v4_send_check(&mut skb, req.ir_loc_addr, req.ir_rmt_addr),
+    }
     net.mib.inc(Tcp::OutSegs);
     skb
 }

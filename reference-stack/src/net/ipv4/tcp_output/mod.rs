@@ -35,10 +35,11 @@ use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use crate::net::core::skbuff::{Frags, IpSummed, SKB_HEADROOM, Skb};
-use crate::net::core::sock::{PacingStatus, TcpState};
+use crate::net::core::sock::{PacingStatus, SockCommon, TcpState};
 use crate::net::core::stream::{sk_mem_charge, sk_mem_uncharge};
 use crate::net::ipv4::ip_output::ip_queue_xmit;
 use crate::net::ipv4::tcp_input::{tcp_enter_cwr, tcp_init_cwnd};
+use crate::net::ipv6::ip6_output::{inet6_csk_xmit, tcp_v6_send_check};
 use crate::time::{HrtimerId, Jiffies, NSEC_PER_MSEC, NSEC_PER_SEC};
 use crate::uapi::IPPROTO_TCP;
 use reference_stack_macros::traced;
@@ -209,7 +210,7 @@ pub(crate) fn __tcp_transmit_skb(
         tp.rx_opt.dsack = false;
     }
     count_sent(tp, net, skb, flags, rcv_nxt);
-    let sent = ip_queue_xmit(net, &mut tp.sk, out);
+    let sent = queue_xmit(net, &mut tp.sk, out);
     if sent == Err(Errno::ENOBUFS) {
         tcp_enter_cwr(tp, net);
     }
@@ -218,6 +219,14 @@ pub(crate) fn __tcp_transmit_skb(
         tcp_rate_skb_sent(tp, skb);
     }
     sent
+}
+
+/// `icsk_af_ops->queue_xmit`.
+fn queue_xmit(net: &mut Net, sk: &mut SockCommon, skb: Skb) -> Result<(), Errno> {
+    match sk.ipv6_specific() {
+        Some(_) => inet6_csk_xmit(net, sk, skb),
+        None => ip_queue_xmit(net, sk, skb),
+    }
 }
 
 /// Sends with the acknowledgement of now (Linux `tcp_transmit_skb()`).
@@ -267,7 +276,10 @@ fn build_segment(
     out.truesize = skb.truesize;
     out.owner = Some(tp.sk.id);
     net.wmem.charge(tp.sk.id, skb.truesize);
-    tcp_v4_send_check(&mut out, tp.sk.inet_saddr, tp.sk.inet_daddr);
+    match tp.sk.ipv6_specific() {
+        Some(np) => tcp_v6_send_check(&mut out, np.saddr, np.sk_v6_daddr),
+        None => tcp_v4_send_check(&mut out, tp.sk.inet_saddr, tp.sk.inet_daddr),
+    }
     out
 }
 
@@ -331,6 +343,15 @@ pub(crate) fn tcp_v4_send_check(skb: &mut Skb, saddr: Ipv4Addr, daddr: Ipv4Addr)
     skb.ip_summed = IpSummed::Partial { offset: 16 };
 }
 
+/// Marks what is sent from now on (`INET_ECN_xmit`, `INET_ECN_dontxmit`), in either family's
+/// header.
+fn inet_ecn_xmit(sk: &mut SockCommon, bits: u8) {
+    sk.tos = sk.tos & !INET_ECN_MASK | bits;
+    if let Some(np) = &mut sk.pinet6 {
+        np.tclass = np.tclass & !INET_ECN_MASK | bits;
+    }
+}
+
 /// ECT on new data, CWR once after a reduction, ECE while the peer's mark is not answered
 /// (Linux `tcp_ecn_send()`).
 fn tcp_ecn_send(tp: &mut TcpSock, skb: &TcpSkb, flags: &mut u8) {
@@ -338,13 +359,13 @@ fn tcp_ecn_send(tp: &mut TcpSock, skb: &TcpSkb, flags: &mut u8) {
         return;
     }
     if skb.len > 0 && !skb.seq.before(tp.snd_nxt) {
-        tp.sk.tos = tp.sk.tos & !INET_ECN_MASK | INET_ECN_ECT_0;
+        inet_ecn_xmit(&mut tp.sk, INET_ECN_ECT_0);
         if tp.ecn_flags & TCP_ECN_QUEUE_CWR != 0 {
             tp.ecn_flags &= !TCP_ECN_QUEUE_CWR;
             *flags |= TCPHDR_CWR;
         }
     } else if !tcp_ca_needs_ecn(tp) {
-        tp.sk.tos &= !INET_ECN_MASK;
+        inet_ecn_xmit(&mut tp.sk, 0);
     }
     if tp.ecn_flags & TCP_ECN_DEMAND_CWR != 0 {
         *flags |= TCPHDR_ECE;

@@ -202,9 +202,14 @@ pub(crate) fn tcp_bound_to_half_wnd(tp: &TcpSock, pktsize: u32) -> u32 {
     }
 }
 
+/// `icsk_af_ops->net_header_len`, bytes.
+fn net_header_len(tp: &TcpSock) -> u32 {
+    if tp.sk.ipv6_specific().is_some() { 40 } else { 20 }
+}
+
 /// Payload that a packet of `pmtu` bytes holds, options of SYNs aside (`__tcp_mtu_to_mss`).
 pub(crate) fn mtu_to_mss_without_options(tp: &TcpSock, net: &Net, pmtu: u32) -> u32 {
-    let mss = pmtu.saturating_sub(20 + 20);
+    let mss = pmtu.saturating_sub(net_header_len(tp) + 20);
     let mss = mss.min(tp.rx_opt.mss_clamp.into());
     let mss = mss.saturating_sub(tp.icsk.icsk_ext_hdr_len.into());
     mss.max(net.sysctl.tcp_min_snd_mss as u32)
@@ -218,7 +223,8 @@ pub(crate) fn tcp_mtu_to_mss(tp: &TcpSock, net: &Net, pmtu: u32) -> u32 {
 
 /// Linux `tcp_mss_to_mtu()`.
 pub(crate) fn tcp_mss_to_mtu(tp: &TcpSock, mss: u32) -> u32 {
-    mss + u32::from(tp.tcp_header_len) + u32::from(tp.icsk.icsk_ext_hdr_len) + 20
+    let options = u32::from(tp.icsk.icsk_ext_hdr_len);
+    mss + u32::from(tp.tcp_header_len) + options + net_header_len(tp)
 }
 
 /// Linux `tcp_mss_clamp()`: `TCP_MAXSEG` bounds what is announced and what is used.
@@ -260,7 +266,7 @@ pub(crate) fn tcp_current_mss(tp: &mut TcpSock, net: &mut Net) -> u32 {
 /// Prepares path MTU probing (Linux `tcp_mtup_init()`).
 pub(crate) fn tcp_mtup_init(tp: &mut TcpSock, net: &mut Net) {
     tp.icsk.icsk_mtup.enabled = net.sysctl.tcp_mtu_probing > 1;
-    tp.icsk.icsk_mtup.search_high = u32::from(tp.rx_opt.mss_clamp) + 20 + 20;
+    tp.icsk.icsk_mtup.search_high = u32::from(tp.rx_opt.mss_clamp) + 20 + net_header_len(tp);
     tp.icsk.icsk_mtup.search_low = tcp_mss_to_mtu(tp, net.sysctl.tcp_base_mss as u32);
     tp.icsk.icsk_mtup.probe_size = 0;
     if tp.icsk.icsk_mtup.enabled {

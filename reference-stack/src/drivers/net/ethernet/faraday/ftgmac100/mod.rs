@@ -245,6 +245,18 @@ pub(crate) fn dev_watchdog(net: &mut Net, id: DevId) {
     }
 }
 
+/// The interface listens to other groups (`ftgmac100_set_rx_mode`).
+pub(crate) fn ftgmac100_set_rx_mode(net: &mut Net, id: DevId) {
+    let maht = crate::net::ipv6::mcast::link_groups(net, id)
+        .fold(0, |bits, addr| bits | 1 << hw_model::multicast_hash(&addr));
+    with(net, id, |p, io| {
+        p.maht = maht;
+        if p.running {
+            ring::write_multicast_hash(p, io);
+        }
+    });
+}
+
 /// The PHY's state machine: asks for the link and comes again in a second.
 pub(crate) fn phy_state_machine(net: &mut Net, id: DevId) {
     with(net, id, ring::ftgmac100_check_link);

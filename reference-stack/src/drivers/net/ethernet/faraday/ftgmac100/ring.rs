@@ -96,6 +96,8 @@ pub(crate) struct Ftgmac100 {
     pub(super) tx_pointer: usize,
     pub(super) tx_clean_pointer: usize,
     pub(super) maccr: u32,
+    /// Groups to let through, by their hash (`maht0`, `maht1`).
+    pub(super) maht: u64,
     pub(super) running: bool,
     pub(super) link: bool,
     pub(super) cur_speed: u32,
@@ -123,6 +125,7 @@ impl Ftgmac100 {
             tx_pointer: 0,
             tx_clean_pointer: 0,
             maccr: 0,
+            maht: 0,
             running: false,
             link: false,
             cur_speed: 0,
@@ -243,12 +246,17 @@ fn ftgmac100_init_hw(p: &Ftgmac100, io: &mut DriverIo<'_>) {
     let a = p.dev_addr;
     io.write(mac, Reg::MAC_MADR, u32::from_be_bytes([0, 0, a[0], a[1]]));
     io.write(mac, Reg::MAC_LADR, u32::from_be_bytes([a[2], a[3], a[4], a[5]]));
-    io.write(mac, Reg::MAHT0, 0);
-    io.write(mac, Reg::MAHT1, 0);
+    write_multicast_hash(p, io);
     io.write(mac, Reg::ITC, (1 << 4) | (1 << 12));
     // Descriptors of 16 bytes, the largest bursts.
     io.write(mac, Reg::DBLAC, (2 << 12) | (2 << 16) | (3 << 8) | (3 << 10) | (1 << 6) | (2 << 3));
     io.write(mac, Reg::TPAFCR, 0xf1);
+}
+
+/// Programs which groups the MAC lets through.
+pub(super) fn write_multicast_hash(p: &Ftgmac100, io: &mut DriverIo<'_>) {
+    io.write(p.mac, Reg::MAHT0, p.maht as u32);
+    io.write(p.mac, Reg::MAHT1, (p.maht >> 32) as u32);
 }
 
 pub(super) fn ftgmac100_start_hw(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
