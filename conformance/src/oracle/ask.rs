@@ -169,6 +169,7 @@ fn sitting(
     let console = folder.join("console");
     let mut child = Process::start(asked, program, folder, &console)?;
     let (mut text, mut open, mut moved) = (String::new(), None, Instant::now());
+    let mut began = moved;
     loop {
         let ended = child.ended()?;
         let before = text.len();
@@ -180,9 +181,11 @@ fn sitting(
             let line = serde_json::from_str(line).map_err(io::Error::other)?;
             text = rest.to_owned();
             match line {
-                Line::Start(n) => open = Some(n),
+                Line::Start(n) => (open, began) = (Some(n), Instant::now()),
                 Line::Case { case, detail, .. } => {
-                    add(Answer::Case(Box::new(CaseResult { detail, ..*case })));
+                    // The guest's own clock may be virtual.
+                    let wall_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    add(Answer::Case(Box::new(CaseResult { detail, wall_us, ..*case })));
                     open = None;
                 }
                 Line::Refused { report, .. } => {

@@ -110,19 +110,13 @@ impl Linux {
         }
     }
 
-    /// Takes over what left the kernel and which calls returned. True if there was anything.
-    fn collect(&mut self) -> bool {
-        let mut any = false;
+    /// Takes over what left the kernel and which calls returned.
+    fn collect(&mut self) {
         while let Some(sent) = self.device.next() {
             self.record(sent.at, &sent.packet);
             self.sent.push(sent);
-            any = true;
         }
-        for finished in self.results.take() {
-            self.finished.push(finished);
-            any = true;
-        }
-        any
+        self.finished.extend(self.results.take());
     }
 
     fn record(&mut self, at: Nanos, packet: &[u8]) {
@@ -203,7 +197,12 @@ impl Target for Linux {
     }
 
     fn advance(&mut self, until: Nanos) {
-        while !self.collect() {
+        loop {
+            self.collect();
+            // Some may have been collected before, in the middle of a call.
+            if !self.sent.is_empty() || !self.finished.is_empty() {
+                return;
+            }
             let left = until.saturating_sub(self.now());
             if left == 0 {
                 return;
