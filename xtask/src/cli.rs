@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     /// Run the plan of another run on the kernel that this process is on
     #[command(hide = true)]
     Guest(GuestArgs),
+    /// Give scripts the common layout; comments stay
+    Fmt(FmtArgs),
 }
 
 /// What every verb has.
@@ -405,6 +407,21 @@ pub(crate) struct GuestArgs {
     pub(crate) folder: PathBuf,
     /// What a user-mode kernel appends to the words of its first process
     pub(crate) ignored: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FmtArgs {
+    /// Scripts, folders of scripts, areas or ids of our own; all of our own without any
+    #[arg(value_name = "PATH")]
+    pub(crate) select: Vec<PathBuf>,
+    /// Change nothing: name the scripts that have another layout, and exit with 1 if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// A define that scripts need to be read; its name stays in them
+    #[arg(long = "define", short = 'D', value_name = "NAME=VALUE")]
+    pub(crate) defines: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args, Debug)]

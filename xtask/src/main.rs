@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Verb::Trace(args) => verbs::trace::run(&args),
         Verb::Boot(args) => verbs::boot::run(&args),
         Verb::Guest(args) => verbs::guest::run(&args),
+        Verb::Fmt(args) => verbs::fmt::run(&args),
     };
     match outcome {
         Ok(Outcome::AsExpected) => ExitCode::SUCCESS,

@@ -4,8 +4,10 @@
 //! text into a [`Script`], whose every part knows its [`Span`] in the source, so that whatever fails later can show the
 //! line. [`print()`] writes a tree as a script again; what it writes parses to an equal tree.
 //!
-//! The grammar is that of the public packetdrill tool (google/packetdrill, 2026-05), without its wire-mode encapsulations
-//! (IP-in-IP, GRE, MPLS, PSP): these are refused by name. Beyond it, `#` starts a comment where a `//` may.
+//! [`format()`] gives a script the common layout and keeps its comments.
+//!
+//! The grammar is that of the public packetdrill tool (google/packetdrill, 2026-05), whole. Beyond it, `#` starts a
+//! comment where a `//` may, and packets can be what docs/scripts.md lists: frames, ARP, captured values, owners.
 //!
 //! Scripts are hostile input: lexing is linear, nesting is bounded, numbers are checked, and nothing here panics.
 
@@ -13,6 +15,7 @@ pub mod ast;
 pub mod code;
 mod error;
 mod expr;
+mod format;
 mod lexer;
 mod packet;
 mod parser;
@@ -27,6 +30,7 @@ mod tests;
 
 pub use ast::Script;
 pub use error::{Label, ScriptError};
+pub use format::format;
 pub use parser::{Defines, parse};
 pub use printer::print;
 pub use span::{Source, Span};

@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 pub(crate) mod conformance;
 pub(crate) mod diff;
+pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod gate;
 pub(crate) mod guest;
