@@ -120,8 +120,8 @@ pub fn dup(fd: i32) -> Result<i32> {
 /// # Errors
 /// As the manual page says.
 pub fn dup3(old: i32, new: i32, flags: Option<i32>) -> Result<i32> {
-    // SAFETY: takes numbers only; that `new` is closed by it is what a script asks for.
     check(match flags {
+        // SAFETY: takes numbers only; that `new` is closed by it is what a script asks for.
         None => unsafe { libc::dup2(old, new) },
         // SAFETY: likewise.
         Some(flags) => unsafe { libc::dup3(old, new, flags) },

@@ -50,7 +50,7 @@ pub(super) fn manifest(path: &Path, input: &Input) -> miette::Result<String> {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ =
-        writeln!(text, "kernel = {kernel:?}\n[[interface]]\nname = \"eth0\"\ncapture = {:?}", file);
+        writeln!(text, "kernel = {kernel:?}\n[[interface]]\nname = \"eth0\"\ncapture = {file:?}");
     let _ = writeln!(text, "mac = {mac:?}\naddresses = [{list}]");
     if let Some(via) = gateway(&sent, &addresses) {
         let _ = writeln!(text, "[[route]]\nto = \"default\"\nvia = \"{via}\"");

@@ -257,7 +257,7 @@ pub(crate) fn tcp_fastopen_cache_set(
     match cookie.filter(|c| !c.is_request()) {
         Some(cookie) => f.cookie = cookie,
         None if try_exp > f.try_exp && f.cookie.is_request() && !f.cookie.exp => {
-            f.try_exp = try_exp
+            f.try_exp = try_exp;
         }
         None => {}
     }
