@@ -7,6 +7,7 @@ use reference_stack::syscalls::{PollFd, SockAddr as RefAddr, SysResult};
 
 use super::engine::{Engine, Step};
 use super::host::Host;
+use super::judge::NO_FRAME;
 use super::results_of;
 use crate::capture::{CallName, FileId, Outcome, SockAddr};
 use crate::results::Divergence;
@@ -108,7 +109,7 @@ impl<H: Host> Engine<'_, H> {
             }
             Err((what, expected, got)) => {
                 let d = self.call_differs(i, &what, &expected, &got);
-                self.diverge(d, 1000)?;
+                self.diverge(d, NO_FRAME)?;
                 self.take_over(i);
                 Ok(())
             }

@@ -8,6 +8,7 @@ use reference_stack::TaskId;
 use super::calls::describe_outcome;
 use super::case::{Case, files_of};
 use super::host::Host;
+use super::judge::NO_FRAME;
 use super::mapping::Mapping;
 use super::plan::{self, Held, Plan};
 use super::results_of;
@@ -120,6 +121,8 @@ pub(crate) struct Engine<'a, H> {
     pub(super) trail: Trail,
     /// Every divergence is wanted, not the first alone.
     pub(super) keep_going: bool,
+    /// A side track: it ends when more captured frames than these were sent.
+    pub(super) probing: Option<usize>,
     pub(super) found: Vec<Divergence>,
     pub(super) accepted: BTreeSet<usize>,
     pub(super) fields: usize,
@@ -166,6 +169,7 @@ impl<'a, H: Host> Engine<'a, H> {
             moments: Vec::new(),
             trail: Trail::default(),
             keep_going: false,
+            probing: None,
             found: Vec::new(),
             accepted: BTreeSet::new(),
             fields: 0,
@@ -225,8 +229,11 @@ impl<'a, H: Host> Engine<'a, H> {
         Some(self.case.frames[i].time_ns + lag)
     }
 
-    fn events(&mut self) -> Step {
+    pub(super) fn events(&mut self) -> Step {
         loop {
+            if self.probing.is_some_and(|n| self.next_out > n) {
+                return Ok(());
+            }
             let inbound = self.inbound_time();
             let call = self.order.get(self.next_call).map(|&(at, _)| at);
             let back = self.next_return();
@@ -389,7 +396,7 @@ impl<'a, H: Host> Engine<'a, H> {
                 expected: "done".to_owned(),
                 got: why,
             };
-            self.diverge(d, 1000)?;
+            self.diverge(d, NO_FRAME)?;
         }
         self.after()?;
         self.opportunities(at_ns)
@@ -511,7 +518,7 @@ impl<'a, H: Host> Engine<'a, H> {
             }
             let was = describe_outcome(&c.outcome);
             let d = self.call_differs(w.call, "a return", &was, "still waiting");
-            self.diverge(d, 1000)?;
+            self.diverge(d, NO_FRAME)?;
             self.waiting.remove(n);
             self.host.interrupt(w.task);
             let _ = self.host.completed();
@@ -548,7 +555,7 @@ impl<'a, H: Host> Engine<'a, H> {
             if self.waiting.iter().any(|x| x.task == task) {
                 let was = describe_outcome(&self.case.calls[w.call].outcome);
                 let d = self.call_differs(w.call, "a return", &was, "still waiting");
-                self.diverge(d, 1000)?;
+                self.diverge(d, NO_FRAME)?;
                 self.waiting.retain(|x| x.task != task);
                 self.host.interrupt(task);
                 let _ = self.host.completed();

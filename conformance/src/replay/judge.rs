@@ -17,6 +17,8 @@ const TIME: &str = "time_relative";
 const MISSING: &str = "missing";
 /// A frame of the machine that the capture does not have.
 const UNEXPECTED: &str = "unexpected";
+/// Counts as so many fields: a frame that nothing of the other side corresponds to.
+pub(super) const NO_FRAME: usize = 1000;
 /// The most divergences that one replay lists.
 const MOST_FOUND: usize = 200;
 
@@ -32,7 +34,7 @@ impl<H: Host> Engine<'_, H> {
             self.accepted.insert(n);
             return Ok(());
         }
-        if self.keep_going && self.found.len() < MOST_FOUND {
+        if self.keep_going && self.probing.is_none() && self.found.len() < MOST_FOUND {
             self.found.push(d);
             return Ok(());
         }
@@ -49,7 +51,7 @@ impl<H: Host> Engine<'_, H> {
         let f = &self.case.frames[i];
         if f.port != sent.port {
             let d = self.unexpected(f.number, at_ns, &sent.bytes, "a frame on another interface");
-            return self.diverge(d, 1000);
+            return self.diverge(d, NO_FRAME);
         }
         let before = self.map.clone();
         let mapped = self.mapped(sent, f);
@@ -61,8 +63,7 @@ impl<H: Host> Engine<'_, H> {
         }
         self.sent.push((at_ns, mapped));
         self.trail.note(at_ns, Event::Out { number: f.number });
-        let early = f.time_ns.saturating_sub(at_ns);
-        if early > self.early_limit() || at_ns.saturating_sub(f.time_ns) > self.late_limit() {
+        if !self.in_time(f, at_ns) {
             let d = self.at_another_time(f, at_ns);
             self.diverge(d, 1)?;
         }
@@ -84,7 +85,7 @@ impl<H: Host> Engine<'_, H> {
         }
         let number = self.case.frames.last().map_or(0, |f| f.number) + 1;
         let d = self.unexpected(number, at_ns, &sent.bytes, "no further frame");
-        self.diverge(d, 1000)
+        self.diverge(d, NO_FRAME)
     }
 
     /// A frame of the machine in the capture's numbers.
@@ -115,7 +116,7 @@ impl<H: Host> Engine<'_, H> {
         let at_ns = self.base_ns + sent.at;
         let f = &self.case.frames[i];
         self.sent.push((at_ns, mapped.to_vec()));
-        if self.is_the_next_one(sent) {
+        if self.probing.is_none() && self.is_the_next_one(sent) {
             let d = Divergence {
                 frame: f.number,
                 layer: "frame".to_owned(),
@@ -123,18 +124,20 @@ impl<H: Host> Engine<'_, H> {
                 expected: f.frame.summary(),
                 got: format!("the frame after it at {}", self.clock(at_ns)),
             };
-            self.diverge(d, 1000)?;
+            self.diverge(d, 1)?;
             self.sent.pop();
             self.next_out += 1;
             return self.frame_out(sent, rest);
         }
         let early = f.time_ns.saturating_sub(at_ns) > 2 * self.jiffy_ns;
-        if early || self.comes_next(f, rest) {
+        let comes_next = self.comes_next(rest);
+        if early || comes_next {
             let what = format!("nothing before {} at {}", f.frame.summary(), self.clock(f.time_ns));
             let d = self.unexpected(f.number, at_ns, mapped, &what);
-            return self.diverge(d, 1000);
+            return self.diverge(d, if comes_next { 1 } else { NO_FRAME });
         }
-        self.diverge(Divergence { frame: f.number, ..d }, fields)?;
+        let in_time = self.in_time(f, at_ns);
+        self.diverge(Divergence { frame: f.number, ..d }, fields + usize::from(!in_time))?;
         self.next_out += 1;
         Ok(())
     }
@@ -145,19 +148,24 @@ impl<H: Host> Engine<'_, H> {
         let Some(&j) = self.outbound.get(self.next_out + 1) else { return false };
         let g = &self.case.frames[j];
         let at_ns = self.base_ns + sent.at;
-        g.port == sent.port
-            && g.time_ns.saturating_sub(at_ns) <= self.early_limit()
-            && at_ns.saturating_sub(g.time_ns) <= self.late_limit()
-            && self.would_be(sent, g, &self.map)
+        g.port == sent.port && self.in_time(g, at_ns) && self.would_be(sent, g, &self.map)
     }
 
-    /// Whether the machine's next frame is the captured one.
-    fn comes_next(&self, f: &CapFrame, rest: &[Sent]) -> bool {
-        if let Some(next) = rest.first() {
-            return self.would_be(next, f, &self.map);
+    /// Whether the replay, without the frame at hand, comes to the captured one.
+    fn comes_next(&self, rest: &[Sent]) -> bool {
+        if self.probing.is_some() {
+            return false;
         }
-        let end = f.time_ns + self.early_limit();
-        self.next_sent(end).is_some_and(|next| self.would_be(&next, f, &self.map))
+        let mut other = self.clone();
+        other.probing = Some(self.next_out);
+        for n in 0..rest.len() {
+            if other.frame_out(&rest[n], &rest[n + 1..]).is_err() {
+                return false;
+            }
+        }
+        // Where it ends by a divergence, that comes after the frame or instead of it.
+        let _ = other.events();
+        other.next_out > self.next_out
     }
 
     fn would_be(&self, sent: &Sent, f: &CapFrame, map: &Mapping) -> bool {
@@ -187,7 +195,8 @@ impl<H: Host> Engine<'_, H> {
                 return Ok(());
             }
             let d = self.overdue(f, limit);
-            self.diverge(d, 1000)?;
+            let fields = if d.field == TIME { 1 } else { NO_FRAME };
+            self.diverge(d, fields)?;
             self.next_out += 1;
         }
         Ok(())
@@ -209,6 +218,12 @@ impl<H: Host> Engine<'_, H> {
                 got: format!("nothing until {}", self.clock(limit)),
             },
         }
+    }
+
+    /// Whether a frame made at this time may have its stamp.
+    fn in_time(&self, f: &CapFrame, at_ns: u64) -> bool {
+        f.time_ns.saturating_sub(at_ns) <= self.early_limit()
+            && at_ns.saturating_sub(f.time_ns) <= self.late_limit()
     }
 
     /// How much earlier than its stamp a frame may be made here.
