@@ -129,9 +129,12 @@ pub(crate) struct Desc {
 
 impl Desc {
     pub(crate) fn load(mem: &DmaMem, at: DmaAddr) -> Result<Self, BusError> {
-        let word = |b: &[u8], i: usize| u32::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
-        let b = mem.bytes(at, DESC_SIZE)?;
-        Ok(Self { w0: word(b, 0), w1: word(b, 4), buf: DmaAddr(word(b, 12)) })
+        let b = mem
+            .bytes(at, DESC_SIZE)?
+            .first_chunk::<16>()
+            .ok_or(BusError { addr: at, len: DESC_SIZE })?;
+        let word = |i: usize| u32::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3]]);
+        Ok(Self { w0: word(0), w1: word(4), buf: DmaAddr(word(12)) })
     }
 }
 

@@ -127,6 +127,11 @@ impl Frame {
         &scratch[..n]
     }
 
+    /// A range of bytes that stands in the head alone.
+    pub(crate) fn in_head(&self, off: usize, len: usize) -> Option<&[u8]> {
+        self.head.get(off..off.checked_add(len)?)
+    }
+
     /// The chunks of a range of bytes.
     pub(crate) fn range(&self, off: usize, len: usize) -> impl Iterator<Item = &[u8]> {
         let (mut skip, mut left) = (off, len);

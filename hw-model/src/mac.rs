@@ -153,6 +153,11 @@ impl Mac {
         self.core.out.pop_front()
     }
 
+    /// Whether [`Mac::tx_pop`] has a frame.
+    pub fn has_sent(&self) -> bool {
+        !self.core.out.is_empty()
+    }
+
     /// When the MAC wants [`Mac::advance`] next: a mitigation timer, a ring to be polled, a frame whose last bit leaves.
     pub fn next_event(&self) -> Option<Nanos> {
         self.core.next_event()

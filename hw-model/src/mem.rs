@@ -3,8 +3,8 @@
 //! A mapping takes a driver's buffer into the table and gives it a bus address (`dma_map_single`); unmapping
 //! takes the buffer out again. Buffers are shared, never copied: a frame on the wire is a list of slices of them.
 //! The table is in two levels of [`Arc`], so that a clone of the memory is one count and the first write after it
-//! copies the root, one leaf and the buffer it goes to, not the memory. Descriptor rings are written with every frame:
-//! small coherent memory is owned, so that an access needs no look at who shares it, and a clone copies it.
+//! copies the root, one leaf and the buffer it goes to, not the memory. Descriptor rings are looked at several times a
+//! frame: small coherent memory stands beside the table, one step away.
 //!
 //! Addresses are as strict as behind an IOMMU: an access that is not wholly inside one live mapping is a
 //! [`BusError`]. A board without an IOMMU would let it through to whatever lies there; a model that answers with
@@ -12,7 +12,6 @@
 //! equal runs see equal addresses.
 
 use crate::DRAM_BASE;
-use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,9 +28,11 @@ const EXACT: u32 = 16;
 const CLASSES: usize = 31;
 const NONE: u32 = u32::MAX;
 
-/// Coherent memory up to this size (128 descriptors), bytes, is owned, in as many pieces as two MACs have rings.
+/// Coherent memory up to this size (128 descriptors), bytes, stands in a page of its own behind the DRAM of mappings, in as many
+/// pages as two MACs have rings.
 const RING_MAX: usize = 2048;
 const RINGS: usize = 4;
+const RING_BASE: u32 = DRAM_PAGES * PAGE;
 
 /// A slice of a shared buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,8 +129,6 @@ enum Slot {
     First(Mapping),
     /// A later page of the mapping that starts `back` pages before.
     Later { back: u32 },
-    /// The page of a [`Ring`].
-    Ring,
 }
 
 #[derive(Clone, Debug)]
@@ -163,61 +162,61 @@ impl Table {
         }
     }
 
-    /// A run of pages: the one freed last of that size, or new ones.
-    fn take(&mut self, pages: u32) -> Option<u32> {
+    /// A run of pages for a mapping: the one freed last of that size, or new ones.
+    fn take(&mut self, m: Mapping, pages: u32) -> Option<u32> {
         let class = class(pages);
         let head = self.free[class];
-        if let Some(Slot::Free { next }) = self.slot(head) {
-            self.free[class] = *next;
+        if let Some(slot) = self.slot_mut(head)
+            && let Slot::Free { next } = *slot
+        {
+            *slot = Slot::First(m);
+            self.free[class] = next;
             return Some(head);
         }
         let run = run(pages)?;
         let first = self.top;
         self.top = first.checked_add(run).filter(|&top| top <= DRAM_PAGES)?;
+        self.set(first, Slot::First(m));
         Some(first)
     }
 
     fn insert(&mut self, m: Mapping) -> DmaAddr {
-        let (pages, skew) = (m.pages(), m.skew());
-        let Some(first) = self.take(pages) else {
+        let (pages, skew, coherent) = (m.pages(), m.skew(), m.coherent);
+        let Some(first) = self.take(m, pages) else {
             return DmaAddr::ERROR;
         };
-        if m.coherent {
+        if coherent {
             self.coherent += 1;
         } else {
             self.mapped += 1;
         }
-        self.set(first, Slot::First(m));
         for back in 1..pages {
             self.set(first + back, Slot::Later { back });
         }
         DmaAddr(DRAM_BASE + first * PAGE + skew)
     }
 
-    /// The mapping that starts at this very address.
+    /// The mapping that starts in this page.
     fn remove(&mut self, page: u32) -> Option<Mapping> {
-        let Slot::First(m) = std::mem::replace(self.slot_mut(page)?, Slot::Free { next: NONE })
-        else {
+        let single = Slot::Free { next: self.free[0] };
+        let Slot::First(m) = std::mem::replace(self.slot_mut(page)?, single) else {
             return None;
         };
         let pages = m.pages();
-        for back in 1..pages {
-            self.set(page + back, Slot::Free { next: NONE });
+        let class = class(pages);
+        if pages > 1 {
+            self.set(page, Slot::Free { next: self.free[class] });
+            for back in 1..pages {
+                self.set(page + back, Slot::Free { next: NONE });
+            }
         }
-        self.release(page, pages);
+        self.free[class] = page;
         if m.coherent {
             self.coherent -= 1;
         } else {
             self.mapped -= 1;
         }
         Some(m)
-    }
-
-    /// Puts a run of pages back, to be the next that is taken of its size.
-    fn release(&mut self, page: u32, pages: u32) {
-        let class = class(pages);
-        self.set(page, Slot::Free { next: self.free[class] });
-        self.free[class] = page;
     }
 }
 
@@ -235,18 +234,25 @@ fn run(pages: u32) -> Option<u32> {
     if pages <= EXACT { Some(pages) } else { pages.checked_next_power_of_two() }
 }
 
-/// Small coherent memory: its first byte's place behind [`DRAM_BASE`], and its bytes. Its page is taken in the table, but
-/// holds no mapping there.
-#[derive(Clone, Debug)]
-struct Ring {
-    at: u32,
-    bytes: Vec<u8>,
+/// The ring whose page an address is in, and the byte there.
+#[inline]
+fn ring_of(addr: DmaAddr) -> Option<(usize, usize)> {
+    let rel = addr.0.wrapping_sub(DRAM_BASE + RING_BASE);
+    let (i, at) = ((rel / PAGE) as usize, (rel % PAGE) as usize);
+    (i < RINGS).then_some((i, at))
 }
 
-/// The memory that the bus masters see. A clone costs one reference count and a copy of the rings.
+/// Small coherent memory.
+#[derive(Clone, Debug)]
+struct Ring {
+    len: usize,
+    bytes: Arc<[u8; RING_MAX]>,
+}
+
+/// The memory that the bus masters see. A clone costs a reference count for the table and one for each ring.
 #[derive(Clone, Debug)]
 pub struct DmaMem {
-    rings: SmallVec<[Ring; RINGS]>,
+    rings: [Option<Ring>; RINGS],
     table: Arc<Table>,
 }
 
@@ -260,7 +266,7 @@ impl DmaMem {
     /// Memory with nothing mapped.
     pub fn new() -> Self {
         Self {
-            rings: SmallVec::new(),
+            rings: Default::default(),
             table: Arc::new(Table {
                 leaves: Vec::new(),
                 free: [NONE; CLASSES],
@@ -277,26 +283,21 @@ impl DmaMem {
         if bytes > (DRAM_PAGES * PAGE) as usize {
             return DmaAddr::ERROR;
         }
-        let table = Arc::make_mut(&mut self.table);
-        if bytes > RING_MAX || self.rings.len() == RINGS {
-            let buf = Arc::new(vec![0; bytes]);
-            return table.insert(Mapping { buf, off: 0, len: bytes as u32, coherent: true });
+        if (1..=RING_MAX).contains(&bytes)
+            && let Some(i) = self.rings.iter().position(Option::is_none)
+        {
+            self.rings[i] = Some(Ring { len: bytes, bytes: Arc::new([0; RING_MAX]) });
+            return DmaAddr(DRAM_BASE + RING_BASE + i as u32 * PAGE);
         }
-        let Some(page) = table.take(1) else { return DmaAddr::ERROR };
-        table.coherent += 1;
-        table.set(page, Slot::Ring);
-        self.rings.push(Ring { at: page * PAGE, bytes: vec![0; bytes] });
-        DmaAddr(DRAM_BASE + page * PAGE)
+        let buf = Arc::new(vec![0; bytes]);
+        let m = Mapping { buf, off: 0, len: bytes as u32, coherent: true };
+        Arc::make_mut(&mut self.table).insert(m)
     }
 
     /// Gives coherent memory back; an address that is none changes nothing.
     pub fn free_coherent(&mut self, addr: DmaAddr) {
-        let rel = addr.0.wrapping_sub(DRAM_BASE);
-        if let Some(i) = self.rings.iter().position(|r| r.at == rel) {
-            self.rings.remove(i);
-            let table = Arc::make_mut(&mut self.table);
-            table.release(rel / PAGE, 1);
-            table.coherent -= 1;
+        if let Some((i, 0)) = ring_of(addr) {
+            self.rings[i] = None;
         } else if let Some(page) = self.start_of(addr, true) {
             Arc::make_mut(&mut self.table).remove(page);
         }
@@ -332,7 +333,7 @@ impl DmaMem {
 
     /// Coherent allocations that were not given back.
     pub fn coherent(&self) -> usize {
-        self.table.coherent
+        self.table.coherent + self.rings.iter().flatten().count()
     }
 
     /// A little-endian word.
@@ -345,14 +346,6 @@ impl DmaMem {
     /// Writes a little-endian word.
     pub fn write_u32(&mut self, addr: DmaAddr, v: u32) -> Result<(), BusError> {
         self.write(addr, &v.to_le_bytes())
-    }
-
-    /// Where in the rings an access lies: which ring, and at which byte; `None` where it is not wholly in one.
-    fn ring(&self, addr: DmaAddr, len: u32) -> Option<(usize, usize)> {
-        let rel = addr.0.wrapping_sub(DRAM_BASE);
-        let i = self.rings.iter().position(|r| rel.wrapping_sub(r.at) < PAGE)?;
-        Some((i, (rel - self.rings[i].at) as usize))
-            .filter(|&(_, at)| at + len as usize <= self.rings[i].bytes.len())
     }
 
     /// Fills `out` from memory.
@@ -368,38 +361,48 @@ impl DmaMem {
     }
 
     /// The bytes at an address, in place.
+    #[inline]
     pub fn bytes(&self, addr: DmaAddr, len: u32) -> Result<&[u8], BusError> {
-        if let Some((i, at)) = self.ring(addr, len) {
-            return Ok(&self.rings[i].bytes[at..at + len as usize]);
+        match ring_of(addr) {
+            Some((i, at)) => {
+                self.rings[i].as_ref().and_then(|r| r.bytes[..r.len].get(at..at + len as usize))
+            }
+            None => self.mapped_bytes(addr, len),
         }
-        let err = BusError { addr, len };
-        let (_, m, at) = self.find(addr, len).ok_or(err)?;
-        let at = at as usize;
-        m.buf.get(at..at + len as usize).ok_or(err)
+        .ok_or(BusError { addr, len })
     }
 
     /// The bytes at an address, to be written in place. A buffer that a clone of this memory or a frame still
     /// holds is copied first.
+    #[inline]
     pub fn bytes_mut(&mut self, addr: DmaAddr, len: u32) -> Result<&mut [u8], BusError> {
-        if let Some((i, at)) = self.ring(addr, len) {
-            return Ok(&mut self.rings[i].bytes[at..at + len as usize]);
+        match ring_of(addr) {
+            Some((i, at)) => self.rings[i]
+                .as_mut()
+                .and_then(|r| Arc::make_mut(&mut r.bytes)[..r.len].get_mut(at..at + len as usize)),
+            None => self.mapped_bytes_mut(addr, len),
         }
-        let err = BusError { addr, len };
-        let (page, _, at) = self.find(addr, len).ok_or(err)?;
-        let at = at as usize;
-        match Arc::make_mut(&mut self.table).slot_mut(page) {
-            Some(Slot::First(m)) => {
-                Arc::make_mut(&mut m.buf).get_mut(at..at + len as usize).ok_or(err)
-            }
-            _ => Err(err),
-        }
+        .ok_or(BusError { addr, len })
+    }
+
+    fn mapped_bytes(&self, addr: DmaAddr, len: u32) -> Option<&[u8]> {
+        let (_, m, at) = self.find(addr, len)?;
+        m.buf.get(at as usize..at as usize + len as usize)
+    }
+
+    fn mapped_bytes_mut(&mut self, addr: DmaAddr, len: u32) -> Option<&mut [u8]> {
+        let (page, _, at) = self.find(addr, len)?;
+        let Some(Slot::First(m)) = Arc::make_mut(&mut self.table).slot_mut(page) else {
+            return None;
+        };
+        Arc::make_mut(&mut m.buf).get_mut(at as usize..at as usize + len as usize)
     }
 
     /// The slice that holds the bytes at an address: mappings are contiguous and an access stays within one. It shares the
     /// buffer, except of a ring, whose bytes are copied.
     pub fn slice(&self, addr: DmaAddr, len: u32) -> Result<Frag, BusError> {
-        if let Some((i, at)) = self.ring(addr, len) {
-            return Ok(Frag::new(Arc::new(self.rings[i].bytes[at..at + len as usize].to_vec())));
+        if ring_of(addr).is_some() {
+            return Ok(Frag::new(Arc::new(self.bytes(addr, len)?.to_vec())));
         }
         let (_, m, at) = self.find(addr, len).ok_or(BusError { addr, len })?;
         Ok(Frag { buf: m.buf.clone(), off: at, len })

@@ -163,8 +163,9 @@ impl Ip4 {
         s.add(&h[self.at + 12..self.at + 20]);
         s.add_u16(u16::from(self.proto));
         s.add_u16(len as u16);
-        for c in f.range(self.l4(), len) {
-            s.add(c);
+        match f.in_head(self.l4(), len) {
+            Some(whole) => s.add(whole),
+            None => f.range(self.l4(), len).for_each(|c| s.add(c)),
         }
         s
     }

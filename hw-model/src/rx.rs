@@ -320,9 +320,17 @@ impl<'a> Parts<'a> {
         let mut done = 0;
         for (at, left) in &mut self.ranges {
             let n = (*left).min(out.len() - done);
-            for c in self.f.range(*at, n) {
-                out[done..done + c.len()].copy_from_slice(c);
-                done += c.len();
+            if n == 0 {
+                continue;
+            }
+            if let Some(whole) = self.f.in_head(*at, n) {
+                out[done..done + n].copy_from_slice(whole);
+                done += n;
+            } else {
+                for c in self.f.range(*at, n) {
+                    out[done..done + c.len()].copy_from_slice(c);
+                    done += c.len();
+                }
             }
             *at += n;
             *left -= n;

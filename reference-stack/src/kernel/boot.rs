@@ -19,6 +19,7 @@ use crate::net::socket::NetFamilies;
 use crate::profile::Profile;
 use crate::time::Clock;
 use hw_model::Board;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// What stands at a port.
@@ -119,7 +120,7 @@ impl Kernel {
             wmem: Wmem::default(),
             skbs: SkbAccounting::default(),
             hw: Board::default(),
-            wake: Vec::new(),
+            wake: SmallVec::new(),
             log: EventLog::default(),
             tcp_mem_allocated: 0,
             rng,

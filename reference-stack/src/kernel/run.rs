@@ -74,24 +74,34 @@ impl Kernel {
     /// Runs what interrupts and calls left behind (`do_softirq`): transmit completion, receive
     /// polls, small-queue work, and the waiters that all this woke.
     pub(crate) fn run_softirqs(&mut self) {
-        let mut received = Vec::new();
-        loop {
-            let progress = dev::net_rx_action(&mut self.net, &mut received);
-            for skb in received.drain(..) {
-                self.netif_receive(skb);
+        while self.softirq_pending() {
+            if self.net.softnet.pending() {
+                self.net_rx_action();
             }
-            let tsq = std::mem::take(&mut self.net.wmem.tsq);
-            for &sk in &tsq {
-                self.small_queue_work(sk);
+            if !self.net.wmem.tsq.is_empty() {
+                for sk in std::mem::take(&mut self.net.wmem.tsq) {
+                    self.small_queue_work(sk);
+                }
             }
-            let woken = std::mem::take(&mut self.net.wake);
-            if !woken.is_empty() {
+            if !self.net.wake.is_empty() {
+                let woken = std::mem::take(&mut self.net.wake);
                 self.wake_waiters(&woken);
             }
-            if !progress && tsq.is_empty() && woken.is_empty() {
-                return;
-            }
         }
+    }
+
+    fn softirq_pending(&self) -> bool {
+        let net = &self.net;
+        net.softnet.pending() || !net.wmem.tsq.is_empty() || !net.wake.is_empty()
+    }
+
+    fn net_rx_action(&mut self) {
+        let mut received = std::mem::take(&mut self.net.softnet.received);
+        dev::net_rx_action(&mut self.net, &mut received);
+        while let Some(skb) = received.pop_front() {
+            self.netif_receive(skb);
+        }
+        self.net.softnet.received = received;
     }
 
     /// A socket's packets left the host, so that it may send again (`tcp_tasklet_func`,
@@ -105,18 +115,18 @@ impl Kernel {
     }
 
     /// Hands a packet to its protocol (`deliver_skb` to the registered `packet_type`).
-    fn netif_receive(&mut self, skb: Skb) {
-        match dev::packet_type(&skb) {
-            Some(PacketType::Ip) => match ip_rcv(&mut self.net, skb) {
+    fn netif_receive(&mut self, mut skb: Skb) {
+        match dev::__netif_receive_skb_core(&mut skb) {
+            Ok(PacketType::Ip) => match ip_rcv(&mut self.net, skb) {
                 IpRcv::Local { proto, skb } => self.local_deliver(proto, skb),
                 IpRcv::Done => {}
             },
-            Some(PacketType::Arp) => arp::arp_rcv(&mut self.net, skb),
-            Some(PacketType::Ipv6) => match ipv6_rcv(&mut self.net, skb) {
+            Ok(PacketType::Arp) => arp::arp_rcv(&mut self.net, skb),
+            Ok(PacketType::Ipv6) => match ipv6_rcv(&mut self.net, skb) {
                 Ip6Rcv::Local { proto, skb } => self.local_deliver6(proto, skb),
                 Ip6Rcv::Done => {}
             },
-            None => kfree_skb(&mut self.net, skb, DropReason::UnhandledProto),
+            Err(why) => kfree_skb(&mut self.net, skb, why),
         }
     }
 

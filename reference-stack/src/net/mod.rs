@@ -20,6 +20,7 @@ use hw_model::Board;
 use ipv4::Ipv4;
 use ipv4::mib::Mib;
 use ipv6::Ipv6;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Everything below the sockets: what any layer may use while it holds one socket.
@@ -40,7 +41,7 @@ pub struct Net {
     pub(crate) hw: Board,
     /// Sockets on which something happened that a waiter may wait for (`sk_data_ready`,
     /// `sk_write_space`, `sk_state_change`, `sk_error_report`), in order.
-    pub(crate) wake: Vec<SockId>,
+    pub(crate) wake: SmallVec<[SockId; 4]>,
     pub(crate) log: EventLog,
     /// `tcp_mstamp` of now: microseconds, taken once a softirq or call.
     pub(crate) tcp_mem_allocated: i64,
@@ -54,8 +55,11 @@ impl Net {
 
     /// Arms a jiffy timer (`mod_timer`).
     pub(crate) fn mod_timer(&mut self, id: TimerId, expires: Jiffies) {
-        let now = self.time.jiffies();
-        self.time.timers.mod_timer(id, expires, now);
+        // Most re-arm a timer for the jiffy that it has already.
+        if self.time.timers.pending(id) != Some(expires) {
+            let now = self.time.jiffies();
+            self.time.timers.mod_timer(id, expires, now);
+        }
     }
 
     /// Disarms a jiffy timer (`del_timer`); whether it was pending.

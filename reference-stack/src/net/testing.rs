@@ -4,7 +4,7 @@
 use super::Net;
 use super::core::dev::{self, DevId, PacketType};
 use super::core::skbuff::{Skb, SkbAccounting};
-use super::core::sock::Wmem;
+use super::core::sock::{SkbQueue, Wmem};
 use super::core::sysctl::Sysctl;
 use super::ipv4::icmp::{IcmpErr, icmp_rcv};
 use super::ipv4::ip_input::{IpRcv, ip_rcv};
@@ -19,6 +19,7 @@ use crate::net::ipv6::{addrconf, mcast, reassembly};
 use crate::profile::{Profile, Version};
 use crate::time::{Clock, TimerId};
 use crate::uapi::{IPPROTO_ICMP, IPPROTO_ICMPV6};
+use smallvec::SmallVec;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub(crate) fn machine(kind: NicKind) -> (Net, DevId) {
         wmem: Wmem::default(),
         skbs: SkbAccounting::default(),
         hw: Default::default(),
-        wake: Vec::new(),
+        wake: SmallVec::new(),
         log: EventLog::default(),
         tcp_mem_allocated: 0,
     };
@@ -71,24 +72,25 @@ pub(crate) struct Received {
 /// Runs the softirqs until nothing is left; ICMP is answered here, TCP and UDP are collected.
 pub(crate) fn softirqs(net: &mut Net) -> Received {
     let mut received = Received::default();
-    let mut skbs = Vec::new();
-    while dev::net_rx_action(net, &mut skbs) {
-        for skb in skbs.drain(..) {
-            match dev::packet_type(&skb) {
-                Some(PacketType::Arp) => arp::arp_rcv(net, skb),
-                Some(PacketType::Ip) => match ip_rcv(net, skb) {
+    let mut skbs = SkbQueue::default();
+    while net.softnet.pending() {
+        dev::net_rx_action(net, &mut skbs);
+        while let Some(mut skb) = skbs.pop_front() {
+            match dev::__netif_receive_skb_core(&mut skb) {
+                Ok(PacketType::Arp) => arp::arp_rcv(net, skb),
+                Ok(PacketType::Ip) => match ip_rcv(net, skb) {
                     IpRcv::Local { proto: IPPROTO_ICMP, skb } => {
                         received.errors.extend(icmp_rcv(net, skb));
                     }
                     IpRcv::Local { proto, skb } => received.local.push((proto, skb)),
                     IpRcv::Done => {}
                 },
-                Some(PacketType::Ipv6) => match ipv6_rcv(net, skb) {
+                Ok(PacketType::Ipv6) => match ipv6_rcv(net, skb) {
                     Ip6Rcv::Local { proto: IPPROTO_ICMPV6, skb } => drop(icmpv6_rcv(net, skb)),
                     Ip6Rcv::Local { proto, skb } => received.local.push((proto, skb)),
                     Ip6Rcv::Done => {}
                 },
-                None => drop_skb(net, skb),
+                Err(_) => drop_skb(net, skb),
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::net::ipv4::tcp_sock::{RequestSock, TcpSock, TimewaitSock};
 use crate::net::ipv4::udp::UdpSock;
 use crate::net::ipv6::{AfOps, Ipv6Pinfo};
 use crate::time::Jiffies;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -263,7 +264,7 @@ impl SkbQueue {
 pub(crate) struct Wmem {
     alloc: Vec<u32>,
     /// Sockets below their limit again whose small-queue work is due (`tsq_tasklet`).
-    pub(crate) tsq: Vec<SockId>,
+    pub(crate) tsq: SmallVec<[SockId; 4]>,
     /// Sockets that asked to be told when their charge falls (`TSQ_THROTTLED`).
     pub(crate) throttled: Vec<SockId>,
 }

@@ -83,6 +83,14 @@ impl Qdisc {
         }
     }
 
+    /// Whether no packet waits (`nolock_qdisc_is_empty`).
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Fifo(q) => q.requeued.is_empty() && q.bands.iter().all(SkbQueue::is_empty),
+            _ => true,
+        }
+    }
+
     /// Takes every packet out.
     pub(crate) fn drain(&mut self) -> Vec<Skb> {
         let mut all = Vec::new();

@@ -6,8 +6,9 @@ mod rx;
 mod xmit;
 
 pub(crate) use rx::{
-    __napi_schedule_irqoff, Napi, NapiPoll, PacketType, Softnet, frame_in, napi_disable,
-    napi_schedule, napi_schedule_prep, net_rx_action, netif_receive_skb, netif_rx, packet_type,
+    __napi_schedule_irqoff, __netif_receive_skb_core, Napi, NapiPoll, PacketType, Softnet,
+    frame_in, napi_disable, napi_schedule, napi_schedule_prep, net_rx_action, netif_receive_skb,
+    netif_rx,
 };
 pub(crate) use xmit::{
     NetdevTx, dev_queue_xmit, netif_stop_queue, netif_wake_queue, skb_checksum_help, tx_frame,
@@ -24,6 +25,7 @@ use crate::net::ipv4::devinet::InDevice;
 use crate::net::ipv4::fib_frontend;
 use crate::net::ipv6::addrconf::{self, Inet6Dev};
 use crate::net::sched::Qdisc;
+use hw_model::Mac;
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -401,7 +403,9 @@ pub(crate) fn phy_state_machine(net: &mut Net, id: DevId) {
 /// Takes the frames that left the machine, in order of leaving.
 pub(crate) fn frames_out(net: &mut Net) -> Vec<FrameOut> {
     let mut frames = std::mem::take(&mut net.softnet.frames_out);
-    ftgmac100::collect_frames(net, &mut frames);
+    if net.hw.macs.iter().any(Mac::has_sent) {
+        ftgmac100::collect_frames(net, &mut frames);
+    }
     frames
 }
 

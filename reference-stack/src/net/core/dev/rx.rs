@@ -9,7 +9,6 @@ use crate::net::core::skbuff::{DropReason, PktType, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
 use crate::net::ethernet::{ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 use reference_stack_macros::traced;
-use smallvec::SmallVec;
 
 /// Who can be on the poll list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,8 +38,12 @@ pub(crate) struct Softnet {
     /// context, as TUN's write does).
     direct: SkbQueue,
     poll_list: Vec<Napi>,
+    /// The poll list that is being worked on; between softirqs it is empty and keeps its room.
+    polling: Vec<Napi>,
     /// On the poll list, waiting for the hardware.
     stalled: Vec<Napi>,
+    /// Packets on their way from the polls to their protocols; empty between softirqs too.
+    pub(crate) received: SkbQueue,
     /// Devices whose qdisc is to run (`output_queue`).
     pub(super) output_queue: Vec<DevId>,
     /// What drivers without hardware sent.
@@ -54,6 +57,11 @@ pub(crate) struct Softnet {
 }
 
 impl Softnet {
+    /// Whether the NET_TX or NET_RX softirq has something to do.
+    pub(crate) fn pending(&self) -> bool {
+        !(self.poll_list.is_empty() && self.output_queue.is_empty() && self.direct.is_empty())
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.input_pkt_queue.len() + self.direct.len()
     }
@@ -137,70 +145,53 @@ pub(crate) fn frame_in(net: &mut Net, port: Port, frame: FrameIn) {
 }
 
 /// The NET_TX and NET_RX softirqs, once: packets for the protocols are put into `out`, in order.
-/// Whether anything was done.
-pub(crate) fn net_rx_action(net: &mut Net, out: &mut Vec<Skb>) -> bool {
-    let mut progress = super::xmit::net_tx_action(net);
-    let first = out.len();
+pub(crate) fn net_rx_action(net: &mut Net, out: &mut SkbQueue) {
+    super::xmit::net_tx_action(net);
     while let Some(skb) = net.softnet.direct.pop_front() {
-        out.push(skb);
-        progress = true;
+        out.push_back(skb);
     }
-    progress |= poll_devices(net, out);
-    // A frame that is not whole goes; that is rare, so its place may cost.
-    let mut i = first;
-    while i < out.len() {
-        if __netif_receive_skb_core(&mut out[i]) {
-            i += 1;
-        } else {
-            let skb = out.remove(i);
-            kfree_skb(net, skb, DropReason::HdrTrunc);
-        }
+    if !net.softnet.poll_list.is_empty() {
+        poll_devices(net, out);
     }
-    progress
 }
 
-/// Polls everything on the poll list once, within the softirq's budget; whether anything moved.
-fn poll_devices(net: &mut Net, out: &mut Vec<Skb>) -> bool {
-    if net.softnet.poll_list.is_empty() {
-        return false;
-    }
-    let mut progress = false;
+/// Polls everything on the poll list once, within the softirq's budget.
+fn poll_devices(net: &mut Net, out: &mut SkbQueue) {
     let mut budget = net.sysctl.netdev_budget.max(1) as usize;
-    let mut list = std::mem::take(&mut net.softnet.poll_list).into_iter();
-    let mut repoll = SmallVec::<[Napi; 4]>::new();
-    for napi in list.by_ref() {
+    let spare = std::mem::take(&mut net.softnet.polling);
+    let mut list = std::mem::replace(&mut net.softnet.poll_list, spare);
+    // Those that are to be polled again are gathered at the list's front.
+    let (mut polled, mut again) = (0, 0);
+    while polled < list.len() && budget > 0 {
+        let napi = list[polled];
         let before = out.len();
         let verdict = napi_poll(net, napi, out);
-        let work = out.len() - before;
-        let again = net.softnet.poll_list.contains(&napi);
+        budget = budget.saturating_sub(out.len() - before);
+        polled += 1;
         match verdict {
-            NapiPoll::Complete => progress = true,
-            NapiPoll::Again => {
-                progress = true;
-                if !again {
-                    repoll.push(napi);
-                }
+            NapiPoll::Again if !net.softnet.poll_list.contains(&napi) => {
+                list[again] = napi;
+                again += 1;
             }
-            NapiPoll::Stalled => {
-                progress |= work > 0;
-                if !again {
-                    net.softnet.stalled.push(napi);
-                }
+            NapiPoll::Stalled if !net.softnet.poll_list.contains(&napi) => {
+                net.softnet.stalled.push(napi);
             }
-        }
-        budget = budget.saturating_sub(work);
-        if budget == 0 {
-            net.softnet.time_squeeze = net.softnet.time_squeeze.wrapping_add(1);
-            break;
+            _ => {}
         }
     }
+    if budget == 0 {
+        net.softnet.time_squeeze = net.softnet.time_squeeze.wrapping_add(1);
+    }
     // What the budget left comes first, then what was scheduled meanwhile, then the repolls.
-    let meanwhile = std::mem::take(&mut net.softnet.poll_list);
-    net.softnet.poll_list = list.chain(meanwhile).chain(repoll).collect();
-    progress
+    if polled < list.len() {
+        net.softnet.poll_list.splice(..0, list[polled..].iter().copied());
+    }
+    net.softnet.poll_list.extend_from_slice(&list[..again]);
+    list.clear();
+    net.softnet.polling = list;
 }
 
-fn napi_poll(net: &mut Net, napi: Napi, out: &mut Vec<Skb>) -> NapiPoll {
+fn napi_poll(net: &mut Net, napi: Napi, out: &mut SkbQueue) -> NapiPoll {
     match napi {
         Napi::Backlog => process_backlog(net, out),
         Napi::Dev(id) => match net.devs[id].driver {
@@ -210,32 +201,34 @@ fn napi_poll(net: &mut Net, napi: Napi, out: &mut Vec<Skb>) -> NapiPoll {
     }
 }
 
-fn process_backlog(net: &mut Net, out: &mut Vec<Skb>) -> NapiPoll {
+fn process_backlog(net: &mut Net, out: &mut SkbQueue) -> NapiPoll {
     let quota = net.sysctl.dev_weight.max(1) as usize;
     for _ in 0..quota {
         let Some(skb) = net.softnet.input_pkt_queue.pop_front() else {
             return NapiPoll::Complete;
         };
         net.softnet.processed = net.softnet.processed.wrapping_add(1);
-        out.push(skb);
+        out.push_back(skb);
     }
     NapiPoll::Again
 }
 
 /// What every received packet goes through before its protocol sees it: the 802.1Q tag is taken
-/// off, and a packet for a VLAN that has no device is for somebody else. False: it is to be
-/// dropped.
-fn __netif_receive_skb_core(skb: &mut SkBuff) -> bool {
+/// off, and a packet for a VLAN that has no device is for somebody else. Who takes it.
+///
+/// # Errors
+/// Why it is to be dropped.
+pub(crate) fn __netif_receive_skb_core(skb: &mut SkBuff) -> Result<PacketType, DropReason> {
     skb.reset_network_header();
     if skb.protocol == ETH_P_8021Q && !skb_vlan_untag(skb) {
-        return false;
+        return Err(DropReason::HdrTrunc);
     }
     if let Some(tci) = skb.vlan_tci.take()
         && tci & 0x0fff != 0
     {
         skb.pkt_type = PktType::OtherHost;
     }
-    true
+    packet_type(skb).ok_or(DropReason::UnhandledProto)
 }
 
 /// Takes the tag that stands in front of the packet; false if there is not a whole one.
@@ -264,7 +257,7 @@ pub(crate) enum PacketType {
 }
 
 /// Who takes a packet; `None`: nobody.
-pub(crate) fn packet_type(skb: &SkBuff) -> Option<PacketType> {
+fn packet_type(skb: &SkBuff) -> Option<PacketType> {
     match skb.protocol {
         ETH_P_IP => Some(PacketType::Ip),
         ETH_P_ARP => Some(PacketType::Arp),

@@ -53,8 +53,10 @@ fn __dev_queue_xmit(net: &mut Net, mut skb: Skb) -> Result<(), Errno> {
                 kfree_skb(net, skb, DropReason::QdiscDrop);
                 return Err(Errno::ENETDOWN);
             }
-            let mut list = validate_xmit_skb(net, id, skb);
-            dev_hard_start_xmit(net, id, queue, &mut list);
+            let mut list = SkbQueue::default();
+            if let Some(first) = validate_xmit_skb(net, id, skb, &mut list) {
+                dev_hard_start_xmit(net, id, queue, first, &mut list);
+            }
             while let Some(left) = list.pop_front() {
                 kfree_skb(net, left, DropReason::QdiscDrop);
             }
@@ -70,7 +72,13 @@ fn netdev_core_pick_tx(_net: &Net, _id: DevId, _skb: &SkBuff) -> u16 {
     0
 }
 
+/// An empty queue of a device that is ready is passed by (`TCQ_F_CAN_BYPASS`).
 fn __dev_xmit_skb(net: &mut Net, id: DevId, queue: u16, skb: Skb) -> Result<(), Errno> {
+    let dev = &net.devs[id];
+    if dev.qdisc.is_empty() && !dev.xoff && dev.is_up() {
+        sch_direct_xmit(net, id, queue, skb);
+        return Ok(());
+    }
     let refused = net.devs.get_mut(id).qdisc.enqueue(skb);
     let dropped = refused.is_some();
     if let Some(skb) = refused {
@@ -88,19 +96,41 @@ fn __qdisc_run(net: &mut Net, id: DevId, queue: u16) {
         if net.devs[id].xoff || !net.devs[id].is_up() {
             return;
         }
+        if net.devs[id].qdisc.is_empty() {
+            return;
+        }
         // Packets that were validated before and found the driver busy (`gso_skb`) go first.
         let mut list = net.devs.get_mut(id).qdisc.take_requeued();
-        if list.is_empty() {
-            let Some(skb) = net.devs.get_mut(id).qdisc.dequeue() else { return };
-            list = validate_xmit_skb(net, id, skb);
-        }
-        dev_hard_start_xmit(net, id, queue, &mut list);
-        if !list.is_empty() {
-            net.devs.get_mut(id).qdisc.requeue(list);
+        let sent = if let Some(first) = list.pop_front() {
+            dev_hard_start_xmit(net, id, queue, first, &mut list);
+            requeue_rest(net, id, list)
+        } else if let Some(skb) = net.devs.get_mut(id).qdisc.dequeue() {
+            sch_direct_xmit(net, id, queue, skb)
+        } else {
+            return;
+        };
+        if !sent {
             return;
         }
     }
     __netif_schedule(net, id);
+}
+
+/// Gives a packet to the driver; whether it took all of it. The rest is the next to go.
+fn sch_direct_xmit(net: &mut Net, id: DevId, queue: u16, skb: Skb) -> bool {
+    let mut list = SkbQueue::default();
+    if let Some(first) = validate_xmit_skb(net, id, skb, &mut list) {
+        dev_hard_start_xmit(net, id, queue, first, &mut list);
+    }
+    requeue_rest(net, id, list)
+}
+
+fn requeue_rest(net: &mut Net, id: DevId, list: SkbQueue) -> bool {
+    let sent = list.is_empty();
+    if !sent {
+        net.devs.get_mut(id).qdisc.requeue(list);
+    }
+    sent
 }
 
 /// Has a device's qdisc run in the NET_TX softirq.
@@ -124,26 +154,30 @@ pub(crate) fn netif_wake_queue(net: &mut Net, id: DevId) {
 }
 
 /// The NET_TX softirq; whether it had something to do.
-pub(super) fn net_tx_action(net: &mut Net) -> bool {
-    let queue = std::mem::take(&mut net.softnet.output_queue);
-    for &id in &queue {
+pub(super) fn net_tx_action(net: &mut Net) {
+    if net.softnet.output_queue.is_empty() {
+        return;
+    }
+    for id in std::mem::take(&mut net.softnet.output_queue) {
         __qdisc_run(net, id, 0);
     }
-    !queue.is_empty()
 }
 
-/// Gives the packets of a list to the driver one by one; what it has no room for stays.
+/// Gives a packet and those behind it to the driver one by one; what it has no room for stays
+/// in `list`.
 #[traced]
-fn dev_hard_start_xmit(net: &mut Net, id: DevId, queue: u16, list: &mut SkbQueue) {
-    while let Some(skb) = list.pop_front() {
+fn dev_hard_start_xmit(net: &mut Net, id: DevId, queue: u16, first: Skb, list: &mut SkbQueue) {
+    let mut next = Some(first);
+    while let Some(skb) = next {
         let more = !list.is_empty();
         if let NetdevTx::Busy(skb) = xmit_one(net, id, queue, skb, more) {
             list.push_front(skb);
             return;
         }
-        if net.devs[id].xoff && !list.is_empty() {
+        if more && net.devs[id].xoff {
             return;
         }
+        next = list.pop_front();
     }
 }
 
@@ -180,35 +214,30 @@ fn __netdev_start_xmit(net: &mut Net, id: DevId, skb: Skb, more: bool) -> Netdev
 }
 
 /// Makes a packet into what the device takes: super-packets are cut if it cannot, checksums are
-/// filled if it does not.
-fn validate_xmit_skb(net: &mut Net, id: DevId, mut skb: Skb) -> SkbQueue {
+/// filled if it does not. The first packet, and those behind it in `rest`; `None`: it was dropped.
+fn validate_xmit_skb(net: &mut Net, id: DevId, mut skb: Skb, rest: &mut SkbQueue) -> Option<Skb> {
     let features = net.devs[id].features;
-    let mut list = SkbQueue::default();
     let cut = skb.gso_size > 0
         && (features & NETIF_F_TSO == 0 || !matches!(skb.ip_summed, IpSummed::Partial { .. }));
     if cut {
         match skb_gso_segment(net, skb) {
-            Ok(segments) => list = segments,
+            Ok(segments) => *rest = segments,
             Err(skb) => {
                 net.devs.get_mut(id).stats.tx_dropped += 1;
                 kfree_skb(net, skb, DropReason::SkbCsum);
             }
         }
-    } else {
-        if features & NETIF_F_HW_CSUM == 0 {
-            skb_checksum_help(&mut skb);
-        }
-        list.push_back(skb);
-        return list;
+        skb = rest.pop_front()?;
     }
     if features & NETIF_F_HW_CSUM == 0 {
-        for i in 0..list.len() {
-            if let Some(skb) = list.get_mut(i) {
+        skb_checksum_help(&mut skb);
+        for i in 0..rest.len() {
+            if let Some(skb) = rest.get_mut(i) {
                 skb_checksum_help(skb);
             }
         }
     }
-    list
+    Some(skb)
 }
 
 /// Fills the transport checksum that was left to the device.

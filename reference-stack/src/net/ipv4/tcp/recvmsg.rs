@@ -155,10 +155,16 @@ fn sk_wait_data() -> Progress<usize> {
 /// Copies a buffer's bytes to the caller (`skb_copy_datagram_msg`).
 #[traced]
 fn skb_copy_datagram_msg(skb: &SkBuff, offset: u32, msg: &mut RecvMsg, len: u32) {
-    let start = msg.buf.len();
-    msg.buf.resize(start + len as usize, 0);
-    let got = skb.copy_bits(offset as usize, &mut msg.buf[start..]);
-    msg.buf.truncate(start + got);
+    msg.buf.reserve(len as usize);
+    let (mut skip, mut left) = (offset as usize, len as usize);
+    for part in skb.slices() {
+        let from = skip.min(part.len());
+        skip -= from;
+        let part = &part[from..];
+        let part = &part[..left.min(part.len())];
+        msg.buf.extend_from_slice(part);
+        left -= part.len();
+    }
 }
 
 fn end_without_data(tp: &TcpSock, msg: &RecvMsg) -> Option<Errno> {

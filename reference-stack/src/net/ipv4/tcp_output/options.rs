@@ -132,55 +132,69 @@ pub(crate) fn established_options_size(tp: &TcpSock) -> u32 {
 
 /// Options of any other segment (Linux `tcp_established_options()`).
 pub(crate) fn tcp_established_options(tp: &TcpSock, tsval: u32) -> TcpOutOptions {
+    let ts = tp.rx_opt.tstamp_ok.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent));
+    let mut opts = TcpOutOptions { ts, ..TcpOutOptions::default() };
     let n = sack_blocks(tp) as usize;
-    let dsack = tp.rx_opt.dsack.then_some(tp.duplicate_sack[0]);
-    let blocks = dsack.into_iter().chain(tp.selective_acks.iter().copied());
-    TcpOutOptions {
-        ts: tp.rx_opt.tstamp_ok.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
-        sack: blocks.take(n).collect(),
-        ..TcpOutOptions::default()
+    if n > 0 {
+        let dsack = tp.rx_opt.dsack.then_some(tp.duplicate_sack[0]);
+        let blocks = dsack.into_iter().chain(tp.selective_acks.iter().copied());
+        opts.sack.extend(blocks.take(n));
     }
+    opts
 }
 
 /// Writes the options in Linux's order: MSS, SACK permitted with timestamps, window scale, SACK,
 /// Fast Open.
 /// `to` is [`TcpOutOptions::len`] bytes long.
-pub(crate) fn tcp_options_write(opts: &TcpOutOptions, to: &mut [u8]) {
-    let mut out: SmallVec<[u8; 40]> = SmallVec::new();
+pub(crate) fn tcp_options_write(opts: &TcpOutOptions, mut to: &mut [u8]) {
     if let Some(mss) = opts.mss {
-        out.extend_from_slice(&[2, 4]);
-        out.extend_from_slice(&mss.to_be_bytes());
+        put(&mut to, [2, 4]);
+        put(&mut to, mss.to_be_bytes());
     }
     if let Some((val, ecr)) = opts.ts {
-        out.extend_from_slice(if opts.sack_permitted { &[4, 2, 8, 10] } else { &[1, 1, 8, 10] });
-        out.extend_from_slice(&val.to_be_bytes());
-        out.extend_from_slice(&ecr.to_be_bytes());
+        put(&mut to, if opts.sack_permitted { [4, 2, 8, 10] } else { [1, 1, 8, 10] });
+        put(&mut to, val.to_be_bytes());
+        put(&mut to, ecr.to_be_bytes());
     } else if opts.sack_permitted {
-        out.extend_from_slice(&[1, 1, 4, 2]);
+        put(&mut to, [1, 1, 4, 2]);
     }
     if let Some(ws) = opts.ws {
-        out.extend_from_slice(&[1, 3, 3, ws]);
+        put(&mut to, [1, 3, 3, ws]);
     }
     if !opts.sack.is_empty() {
-        out.extend_from_slice(&[1, 1, 5, 2 + 8 * opts.sack.len() as u8]);
+        put(&mut to, [1, 1, 5, 2 + 8 * opts.sack.len() as u8]);
         for SackBlock { start_seq: SeqNum(start), end_seq: SeqNum(end) } in &opts.sack {
-            out.extend_from_slice(&start.to_be_bytes());
-            out.extend_from_slice(&end.to_be_bytes());
+            put(&mut to, start.to_be_bytes());
+            put(&mut to, end.to_be_bytes());
         }
     }
     if let Some(cookie) = &opts.fastopen_cookie {
         let len = fastopen_len(cookie);
         if cookie.exp {
-            out.extend_from_slice(&[TCPOPT_EXP, len as u8]);
-            out.extend_from_slice(&TCPOPT_FASTOPEN_MAGIC);
+            put(&mut to, [TCPOPT_EXP, len as u8]);
+            put_slice(&mut to, &TCPOPT_FASTOPEN_MAGIC);
         } else {
-            out.extend_from_slice(&[TCPOPT_FASTOPEN, len as u8]);
+            put(&mut to, [TCPOPT_FASTOPEN, len as u8]);
         }
-        out.extend_from_slice(cookie.bytes());
+        put_slice(&mut to, cookie.bytes());
         if len % 4 == 2 {
-            out.extend_from_slice(&[TCPOPT_NOP; 2]);
+            put(&mut to, [TCPOPT_NOP; 2]);
         }
     }
-    let n = out.len().min(to.len());
-    to[..n].copy_from_slice(&out[..n]);
+}
+
+/// Writes bytes at the front and goes on behind them; what has no room is left out.
+fn put<const N: usize>(to: &mut &mut [u8], bytes: [u8; N]) {
+    if let Some((front, rest)) = std::mem::take(to).split_first_chunk_mut() {
+        *front = bytes;
+        *to = rest;
+    }
+}
+
+/// [`put`] of as many bytes as there are.
+fn put_slice(to: &mut &mut [u8], bytes: &[u8]) {
+    if let Some((front, rest)) = std::mem::take(to).split_at_mut_checked(bytes.len()) {
+        front.copy_from_slice(bytes);
+        *to = rest;
+    }
 }

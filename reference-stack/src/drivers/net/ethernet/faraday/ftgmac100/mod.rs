@@ -27,6 +27,7 @@ use crate::net::core::dev::{
     netif_carrier_set, netif_stop_queue, netif_wake_queue,
 };
 use crate::net::core::skbuff::Skb;
+use crate::net::core::sock::SkbQueue;
 use crate::net::ethernet::eth_type_trans;
 use crate::time::TimerId;
 use hw_model::{Frame, MAC_BASE, MAC_IRQ};
@@ -122,7 +123,7 @@ pub(crate) fn ftgmac100_hard_start_xmit(
         let expires = net.jiffies() + WATCHDOG_SECONDS * u64::from(net.time.hz());
         net.mod_timer(TimerId::Watchdog(id), expires);
     }
-    interrupts(net);
+    interrupt(net, id);
     NetdevTx::Ok
 }
 
@@ -132,15 +133,17 @@ pub(crate) fn ftgmac100_poll(
     net: &mut Net,
     id: DevId,
     budget: usize,
-    out: &mut Vec<Skb>,
+    out: &mut SkbQueue,
 ) -> NapiPoll {
     let first = out.len();
     let polled = with(net, id, |p, io| {
         let polled = rx::poll(p, io, budget, out);
         (polled, p.tx_queue_full())
     });
-    for skb in &mut out[first..] {
-        skb.protocol = eth_type_trans(skb, &net.devs[id]);
+    for i in first..out.len() {
+        if let Some(skb) = out.get_mut(i) {
+            skb.protocol = eth_type_trans(skb, &net.devs[id]);
+        }
     }
     let Some((polled, full)) = polled else { return NapiPoll::Complete };
     if !full && net.devs[id].xoff {
@@ -154,18 +157,16 @@ pub(crate) fn ftgmac100_poll(
     }
 }
 
-/// Serves every MAC whose interrupt line is up, then those that an AHB error stopped.
-fn interrupts(net: &mut Net) {
-    for id in net.devs.ids() {
-        let Some(p) = private(&net.devs[id]) else { continue };
-        // A handler that leaves its line up would run for ever; what it cannot clear waits.
-        if p.irq(&net.hw) {
-            ftgmac100_interrupt(net, id);
-        }
-        if private(&net.devs[id]).is_some_and(|p| p.need_reset) {
-            with(net, id, ring::ftgmac100_reset_task);
-            dev::napi_schedule(net, Napi::Dev(id));
-        }
+/// Serves a device whose interrupt line is up, and resets it if an AHB error stopped it.
+fn interrupt(net: &mut Net, id: DevId) {
+    let Some(p) = private(&net.devs[id]) else { return };
+    // A handler that leaves its line up would run for ever; what it cannot clear waits.
+    if p.irq(&net.hw) {
+        ftgmac100_interrupt(net, id);
+    }
+    if private(&net.devs[id]).is_some_and(|p| p.need_reset) {
+        with(net, id, ring::ftgmac100_reset_task);
+        dev::napi_schedule(net, Napi::Dev(id));
     }
 }
 
@@ -185,7 +186,7 @@ pub(crate) fn frame_in(net: &mut Net, id: DevId, frame: FrameIn) {
         // What becomes of it shows in the MAC's own counters and interrupts.
         let _ = io.hw.macs[p.mac_index()].rx(&mut io.hw.mem, io.now, &frame);
     });
-    interrupts(net);
+    interrupt(net, id);
 }
 
 /// Moves what the MACs put on their wires to the machine's frames.
@@ -211,7 +212,9 @@ pub(crate) fn advance(net: &mut Net) {
     for mac in &mut hw.macs {
         mac.advance(&mut hw.mem, now);
     }
-    interrupts(net);
+    for id in net.devs.ids() {
+        interrupt(net, id);
+    }
 }
 
 /// Plugs the cable in or out.

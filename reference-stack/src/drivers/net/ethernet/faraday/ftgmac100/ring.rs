@@ -1,6 +1,7 @@
 //! The device's private state, its rings, and its way from reset to running.
 
 use super::regs::*;
+use super::tx::ftgmac100_free_tx_packet;
 use super::{mdio, rx};
 use crate::Nanos;
 use crate::net::core::dev::NetDeviceStats;
@@ -45,9 +46,13 @@ impl DriverIo<'_> {
     /// A whole descriptor.
     pub(super) fn read_desc(&self, ring: DmaAddr, index: usize) -> [u32; 4] {
         match self.hw.mem.bytes(desc_addr(ring, index), DESCRIPTOR_BYTES) {
-            Ok(bytes) => std::array::from_fn(|i| {
-                bytes[4 * i..].first_chunk().map_or(0, |b| u32::from_le_bytes(*b))
-            }),
+            Ok(bytes) => {
+                let mut words = [0; 4];
+                for (word, b) in words.iter_mut().zip(bytes.as_chunks().0) {
+                    *word = u32::from_le_bytes(*b);
+                }
+                words
+            }
             Err(_) => [0; 4],
         }
     }
@@ -55,8 +60,8 @@ impl DriverIo<'_> {
     /// Writes a whole descriptor; the hardware looks at it only when it is told to.
     pub(super) fn write_desc(&mut self, ring: DmaAddr, index: usize, words: [u32; 4]) {
         if let Ok(bytes) = self.hw.mem.bytes_mut(desc_addr(ring, index), DESCRIPTOR_BYTES) {
-            for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
-                to.copy_from_slice(&word.to_le_bytes());
+            for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+                *to = word.to_le_bytes();
             }
         }
     }
@@ -64,14 +69,6 @@ impl DriverIo<'_> {
 
 fn desc_addr(ring: DmaAddr, index: usize) -> DmaAddr {
     ring.offset(index as u32 * DESCRIPTOR_BYTES)
-}
-
-/// One mapped piece of a frame that is on its way out.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TxSlot {
-    pub(super) map: Option<DmaAddr>,
-    /// The frame's last descriptor.
-    pub(super) last: bool,
 }
 
 /// `struct ftgmac100`.
@@ -90,7 +87,6 @@ pub(crate) struct Ftgmac100 {
     /// Buffer of each receive descriptor.
     pub(super) rx_maps: Vec<DmaAddr>,
     pub(super) rx_pointer: usize,
-    pub(super) tx_slots: Vec<TxSlot>,
     /// Frames in the ring, oldest first.
     pub(super) tx_skbs: SkbQueue,
     pub(super) tx_pointer: usize,
@@ -120,7 +116,6 @@ impl Ftgmac100 {
             tx_heads: [DmaAddr(0); TX_HEAD_PAGES],
             rx_maps: Vec::new(),
             rx_pointer: 0,
-            tx_slots: vec![TxSlot::default(); TX_QUEUE_ENTRIES],
             tx_skbs: SkbQueue::default(),
             tx_pointer: 0,
             tx_clean_pointer: 0,
@@ -231,7 +226,6 @@ fn ftgmac100_init_rings(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
     for i in 0..TX_QUEUE_ENTRIES {
         let end = if i + 1 == TX_QUEUE_ENTRIES { TXDES0_EDOTR } else { 0 };
         io.write_desc(p.txdes, i, [end, 0, 0, 0]);
-        p.tx_slots[i] = TxSlot::default();
     }
 }
 
@@ -281,10 +275,8 @@ fn ftgmac100_free_buffers(p: &mut Ftgmac100, io: &mut DriverIo<'_>) {
     for map in p.rx_maps.drain(..) {
         io.hw.mem.unmap(map);
     }
-    for slot in &mut p.tx_slots {
-        if let Some(map) = slot.map.take() {
-            io.hw.mem.unmap(map);
-        }
+    while p.tx_buf_cleanable() {
+        ftgmac100_free_tx_packet(p, io);
     }
     while let Some(skb) = p.tx_skbs.pop_front() {
         skb_free(io.skbs, io.wmem, skb, DropReason::TxRing);

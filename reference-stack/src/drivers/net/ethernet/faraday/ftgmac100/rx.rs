@@ -4,6 +4,7 @@ use super::regs::*;
 use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, RX_QUEUE_ENTRIES, ftgmac100_start_hw};
 use super::tx::ftgmac100_tx_complete;
 use crate::net::core::skbuff::{Frags, IpSummed, SKB_HEAD, Skb};
+use crate::net::core::sock::SkbQueue;
 use hw_model::{DmaAddr, Frag, Reg};
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(super) fn poll(
     p: &mut Ftgmac100,
     io: &mut DriverIo<'_>,
     budget: usize,
-    out: &mut Vec<Skb>,
+    out: &mut SkbQueue,
 ) -> Polled {
     let completed = ftgmac100_tx_complete(p, io);
     let mut work = 0;
@@ -62,7 +63,7 @@ fn ftgmac100_rx_packet(
     p: &mut Ftgmac100,
     io: &mut DriverIo<'_>,
     work: &mut usize,
-    out: &mut Vec<Skb>,
+    out: &mut SkbQueue,
 ) -> bool {
     let i = p.rx_pointer;
     let [status, csum_vlan, ..] = io.read_desc(p.rxdes, i);
@@ -71,7 +72,7 @@ fn ftgmac100_rx_packet(
     }
     *work += 1;
     match accept(io, status, csum_vlan) {
-        Some(len) => out.push(take_packet(p, io, len, csum_vlan)),
+        Some(len) => out.push_back(take_packet(p, io, len, csum_vlan)),
         None => io.stats.rx_dropped += 1,
     }
     let end = if i + 1 == RX_QUEUE_ENTRIES { RXDES0_EDORR } else { 0 };

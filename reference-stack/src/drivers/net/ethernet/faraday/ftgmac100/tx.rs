@@ -1,7 +1,7 @@
 //! Transmission: skb to descriptors, and back when the frame is on the wire.
 
 use super::regs::*;
-use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_HEADS_A_PAGE, TX_QUEUE_ENTRIES, TxSlot};
+use super::ring::{DriverIo, Ftgmac100, RX_BUF_SIZE, TX_HEADS_A_PAGE, TX_QUEUE_ENTRIES};
 use crate::net::core::dev::skb_checksum_help;
 use crate::net::core::skbuff::{DropReason, IpSummed, MAX_SKB_FRAGS, SKB_HEAD, Skb, skb_free};
 use crate::net::ethernet::ETH_P_IP;
@@ -48,15 +48,14 @@ pub(super) fn xmit(p: &mut Ftgmac100, io: &mut DriverIo<'_>, mut skb: Skb) {
     let first = p.tx_pointer;
     let head = dma_map_single(p, io, &skb);
     let mut pointer = next(first);
-    for (i, frag) in skb.frags.iter().enumerate() {
-        let map = io.hw.mem.map(frag.clone());
-        let last = i + 2 == pieces;
-        p.tx_slots[pointer] = TxSlot { map: Some(map), last };
-        let ctl = TXDES0_OWN | if last { TXDES0_LTS } else { 0 };
-        write_descriptor(p, io, pointer, 0, map, frag.len, ctl);
+    // The slices go into their mappings; of the skb, its length and its charge are what is left.
+    for (i, frag) in std::mem::take(&mut skb.frags).into_iter().enumerate() {
+        let len = frag.len;
+        let map = io.hw.mem.map(frag);
+        let ctl = TXDES0_OWN | if i + 2 == pieces { TXDES0_LTS } else { 0 };
+        write_descriptor(p, io, pointer, 0, map, len, ctl);
         pointer = next(pointer);
     }
-    p.tx_slots[first] = TxSlot { map: None, last: pieces == 1 };
     // The first descriptor is given to the hardware last, so that it never sees half a frame.
     let ctl = TXDES0_OWN | TXDES0_FTS | if pieces == 1 { TXDES0_LTS } else { 0 };
     write_descriptor(p, io, first, flags, head, skb.headlen() as u32, ctl);
@@ -130,12 +129,7 @@ pub(super) fn ftgmac100_tx_complete(p: &mut Ftgmac100, io: &mut DriverIo<'_>) ->
         if io.desc0(p.txdes, i) & TXDES0_OWN != 0 {
             break;
         }
-        let slot = std::mem::take(&mut p.tx_slots[i]);
-        if let Some(map) = slot.map {
-            io.hw.mem.unmap(map);
-        }
-        p.tx_clean_pointer = next(i);
-        if slot.last
+        if ftgmac100_free_tx_packet(p, io)
             && let Some(skb) = p.tx_skbs.pop_front()
         {
             io.stats.tx_packets += 1;
@@ -145,4 +139,15 @@ pub(super) fn ftgmac100_tx_complete(p: &mut Ftgmac100, io: &mut DriverIo<'_>) ->
         }
     }
     frames
+}
+
+/// Takes the oldest descriptor out of the ring, and a slice out of its mapping; whether it was
+/// its frame's last.
+pub(super) fn ftgmac100_free_tx_packet(p: &mut Ftgmac100, io: &mut DriverIo<'_>) -> bool {
+    let [ctl, .., map] = io.read_desc(p.txdes, p.tx_clean_pointer);
+    if ctl & TXDES0_FTS == 0 {
+        io.hw.mem.unmap(DmaAddr(map));
+    }
+    p.tx_clean_pointer = next(p.tx_clean_pointer);
+    ctl & TXDES0_LTS != 0
 }
