@@ -392,6 +392,12 @@ pub(crate) fn ipv6_dev_get_saddr(net: &Net, out: DevId, daddr: Ipv6Addr) -> Opti
     best.map(|(_, addr)| addr)
 }
 
+/// Whether any interface has an address that a packet may come from.
+pub(crate) fn has_address(net: &Net) -> bool {
+    let usable = |flags: u32| flags & IFA_F_TENTATIVE == 0;
+    net.devs.iter().any(|d| d.ip6_ptr.addr_list.iter().any(|ifa| usable(ifa.flags)))
+}
+
 /// The text of /proc/net/if_inet6.
 pub(crate) fn if6_seq_show(net: &Net) -> String {
     use std::fmt::Write as _;

@@ -3,7 +3,7 @@
 //! built.
 
 use super::addr::{is_linklocal, prefix, prefix_equal};
-use super::addrconf::ipv6_dev_get_saddr;
+use super::addrconf::{has_address, ipv6_dev_get_saddr};
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
 use crate::net::Net;
@@ -280,10 +280,17 @@ fn ip6_route_output(net: &Net, fl: &mut Flow6) -> Result<Dst, Errno> {
     if fl.daddr.is_unspecified() {
         fl.daddr = Ipv6Addr::LOCALHOST;
     }
-    let route = net.ip6.fib6.lookup(net, fl.daddr, fl.oif).ok_or(Errno::ENETUNREACH)?;
-    if let Some(e) = fib_error(route.rt_type) {
-        return Err(e);
-    }
+    let found = net.ip6.fib6.lookup(net, fl.daddr, fl.oif).ok_or(Errno::ENETUNREACH);
+    let usable = found.and_then(|route| fib_error(route.rt_type).map_or(Ok(route), Err));
+    let route = match usable {
+        Ok(route) => route,
+        // A source is looked for before the route's error counts (`ip6_dst_lookup_tail`), so a
+        // host without any IPv6 address says that, not that the network is unreachable.
+        Err(_) if fl.saddr.is_unspecified() && !has_address(net) => {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        Err(e) => return Err(e),
+    };
     let local = route.rt_type == RtType::Local;
     if fl.saddr.is_unspecified() {
         fl.saddr = match route.prefsrc {
