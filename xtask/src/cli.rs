@@ -289,9 +289,6 @@ pub(crate) struct DiffArgs {
     /// A sysctl of the host, after the manifest's; may be repeated
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Input")]
     pub(crate) sysctl: Vec<String>,
-    /// Write a report of each capture as one HTML file in DIR
-    #[arg(long, value_name = "DIR")]
-    pub(crate) html: Option<PathBuf>,
     /// Write what the reference sent to a capture in DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) pcap: Option<PathBuf>,

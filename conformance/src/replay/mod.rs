@@ -42,8 +42,6 @@ pub struct DiffOptions {
     pub version: Option<Version>,
     /// Folder for captures of what the reference sent, in the capture's numbers and time.
     pub pcap_dir: Option<PathBuf>,
-    /// Folder for HTML reports.
-    pub html_dir: Option<PathBuf>,
     /// All divergences are wanted, not the first alone.
     pub keep_going: bool,
     /// What the user says of the captures beside their files.

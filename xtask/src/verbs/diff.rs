@@ -37,7 +37,6 @@ pub(crate) fn run(args: &DiffArgs) -> miette::Result<Outcome> {
         options: DiffOptions {
             version,
             pcap_dir: args.pcap.clone(),
-            html_dir: args.html.clone(),
             keep_going: args.keep_going,
             input: Input {
                 no_strace: args.no_strace,
