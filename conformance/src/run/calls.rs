@@ -1,12 +1,17 @@
 //! System calls of a script: to the target's calls, and what they return against what the script expects.
 
 mod check;
+mod files;
+mod message;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reference_stack::Call;
 use reference_stack::syscalls::{PollFd, SockAddr};
+
+use files::WantEvent;
+use message::WantCmsg;
 
 use super::config::Config;
 use super::connection::{Sockets, State};
@@ -51,8 +56,12 @@ pub(crate) enum Check {
     Opt { value: OptValue, len: usize },
     /// poll(): the events that hold, by entry.
     Poll(Vec<i16>),
-    /// recvmsg(): the message's flags.
-    MsgFlags(i32),
+    /// recvmsg(): the message's flags and control messages.
+    Message { flags: i32, control: Vec<WantCmsg> },
+    /// epoll_wait(): the first event.
+    Event(WantEvent),
+    /// pipe(): the script's numbers of the two ends.
+    Pipe([i32; 2]),
     /// ioctl(): the number that it stores.
     Stored(i64),
 }
@@ -80,27 +89,31 @@ pub(crate) struct Calls<'a> {
     pub(crate) source: &'a Source,
     pub(crate) config: &'a Config,
     pub(crate) sockets: &'a mut Sockets,
+    /// CLOCK_REALTIME of the target at time 0 of the script, nanoseconds.
+    pub(crate) real_start: i64,
 }
 
-/// Calls of packetdrill's language that need what the call interface does not have yet.
-const UNSUPPORTED: &[&str] = &[
-    "epoll_create",
-    "epoll_ctl",
-    "epoll_wait",
-    "open",
-    "pipe",
-    "sendfile",
-    "splice",
-    "cap_set",
-    "psp_rx_assoc",
-    "psp_tx_assoc",
-];
+/// Calls of packetdrill's language that nothing here has.
+const UNSUPPORTED: &[&str] = &["cap_set", "psp_rx_assoc", "psp_tx_assoc"];
+
+/// The call with a null pointer for its buffer, if the script says so.
+fn at_null(call: &ast::Call, prepared: Prepared) -> Prepared {
+    match call.args.get(1).map(|a| &a.kind) {
+        Some(ExprKind::Word(w)) if w == "NULL" => {
+            Prepared { call: Call::Fault(Box::new(prepared.call)), ..prepared }
+        }
+        _ => prepared,
+    }
+}
 
 impl Calls<'_> {
     /// The target's call for the script's, after what the call changes before it is made.
     pub(crate) fn prepare(&mut self, call: &ast::Call) -> Result<Prepared, CallError> {
         if UNSUPPORTED.contains(&call.name.as_str()) {
             return Err(CallError::Unsupported(format!("{}() is not supported yet", call.name)));
+        }
+        if let Some(prepared) = self.file_call(call)? {
+            return Ok(prepared);
         }
         let value = |call| Ok(Prepared { call, check: Check::Value });
         match call.name.as_str() {
@@ -164,8 +177,12 @@ impl Calls<'_> {
                 let own = call.name == "getsockname";
                 value(if own { Call::Getsockname { fd } } else { Call::Getpeername { fd } })
             }
-            "read" | "readv" | "recv" | "recvfrom" | "recvmsg" => self.receive(call),
-            "write" | "writev" | "send" | "sendto" | "sendmsg" => self.send(call),
+            "read" | "readv" | "recv" | "recvfrom" | "recvmsg" => {
+                self.receive(call).map(|p| at_null(call, p))
+            }
+            "write" | "writev" | "send" | "sendto" | "sendmsg" => {
+                self.send(call).map(|p| at_null(call, p))
+            }
             "setsockopt" => self.setsockopt(call),
             "getsockopt" => self.getsockopt(call),
             "poll" => self.poll(call),
@@ -345,7 +362,7 @@ impl Calls<'_> {
             }
             "readv" => {
                 self.args(call, 3, 3)?;
-                value(Call::Readv { fd, len: self.vector(self.arg(call, 1)?)? })
+                value(Call::Readv { fd, len: self.vector(self.arg(call, 1)?)?.iter().sum() })
             }
             "recv" | "recvfrom" => {
                 let count = if call.name == "recv" { 4 } else { 6 };
@@ -357,17 +374,13 @@ impl Calls<'_> {
                 self.args(call, 3, 3)?;
                 let message = self.arg(call, 1)?;
                 let len = self.message_len(message)?;
-                let control = message.field("msg_control").map(|e| &e.kind);
-                if matches!(control, Some(ExprKind::List(list)) if !list.is_empty()) {
-                    return Err(CallError::Unsupported(
-                        "control messages in recvmsg() are not supported yet".into(),
-                    ));
-                }
+                let control = self.control(message)?;
+                let controllen = message::space(&control);
                 let expected = self.number(self.member(message, "msg_flags")?)? as i32;
                 let flags = self.int(call, 2)? as i32;
                 Ok(Prepared {
-                    call: Call::Recvmsg { fd, len, controllen: 0, flags },
-                    check: Check::MsgFlags(expected),
+                    call: Call::Recvmsg { fd, len, controllen, flags },
+                    check: Check::Message { flags: expected, control },
                 })
             }
         }
@@ -376,13 +389,6 @@ impl Calls<'_> {
     fn send(&mut self, call: &ast::Call) -> Result<Prepared, CallError> {
         let fd = self.fd(call, 0)?;
         let value = |call| Ok(Prepared { call, check: Check::Value });
-        let null =
-            matches!(&call.args.get(1).map(|a| &a.kind), Some(ExprKind::Word(w)) if w == "NULL");
-        if null {
-            return Err(CallError::Unsupported(
-                "a send from a null pointer is not supported yet".into(),
-            ));
-        }
         let zeros = |len: usize| Arc::new(vec![0; len]);
         match call.name.as_str() {
             "write" => {
@@ -391,8 +397,8 @@ impl Calls<'_> {
             }
             "writev" => {
                 self.args(call, 3, 3)?;
-                let data = zeros(self.vector(self.arg(call, 1)?)?);
-                value(Call::Writev { fd, data, iov: Vec::new() })
+                let iov = self.vector(self.arg(call, 1)?)?;
+                value(Call::Writev { fd, data: zeros(iov.iter().sum()), iov })
             }
             "send" => {
                 self.args(call, 4, 4)?;
@@ -410,15 +416,16 @@ impl Calls<'_> {
             _ => {
                 self.args(call, 3, 3)?;
                 let message = self.arg(call, 1)?;
-                let (len, flags) = (self.message_len(message)?, self.int(call, 2)? as i32);
+                let iov = self.vector(self.member(message, "msg_iov")?)?;
+                let flags = self.int(call, 2)? as i32;
                 let addr =
                     SocketAddr::new(self.config.connect_ip(), self.config.connect_port).into();
                 self.connecting(call, addr)?;
                 value(Call::Sendmsg {
                     fd,
-                    data: zeros(len),
-                    iov: Vec::new(),
-                    control: Vec::new(),
+                    data: zeros(iov.iter().sum()),
+                    iov,
+                    control: self.control_to_send(message)?,
                     flags,
                     addr: Some(addr),
                 })
@@ -432,15 +439,15 @@ impl Calls<'_> {
     }
 
     fn message_len(&self, message: &Expr) -> Result<usize, ScriptError> {
-        self.vector(self.member(message, "msg_iov")?)
+        Ok(self.vector(self.member(message, "msg_iov")?)?.iter().sum())
     }
 
-    /// The length of `[{..., N}, {..., N}]`.
-    fn vector(&self, expr: &Expr) -> Result<usize, ScriptError> {
+    /// The lengths in `[{..., N}, {..., N}]`.
+    fn vector(&self, expr: &Expr) -> Result<Vec<usize>, ScriptError> {
         let ExprKind::List(items) = &expr.kind else {
             return Err(self.error(expr.span, "expected a list of buffers"));
         };
-        let mut total = 0;
+        let mut lengths = Vec::new();
         for item in items {
             let ExprKind::Struct(fields) = &item.kind else {
                 return Err(self.error(item.span, "expected a buffer, as in {..., 1000}"));
@@ -448,15 +455,15 @@ impl Calls<'_> {
             let Some(len) = fields.get(1) else {
                 return Err(self.error(item.span, "expected a buffer, as in {..., 1000}"));
             };
-            total += self.length(&len.value)?;
-            if total > MAX_BUFFER as usize {
+            lengths.push(self.length(&len.value)?);
+            if lengths.iter().sum::<usize>() > MAX_BUFFER as usize {
                 return Err(self.error(
                     expr.span,
                     format!("the buffers have more than {MAX_BUFFER} bytes together"),
                 ));
             }
         }
-        Ok(total)
+        Ok(lengths)
     }
 
     fn setsockopt(&mut self, call: &ast::Call) -> Result<Prepared, CallError> {

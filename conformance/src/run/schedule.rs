@@ -330,7 +330,9 @@ impl<'a> Run<'a> {
     }
 
     fn calls(&mut self) -> Calls<'_> {
-        Calls { source: self.source, config: self.config, sockets: &mut self.sockets }
+        // Both clocks run alike.
+        let real_start = self.target.real_time().saturating_sub(self.elapsed());
+        Calls { source: self.source, config: self.config, sockets: &mut self.sockets, real_start }
     }
 
     /// Compares what a call that had waited returned, and when.

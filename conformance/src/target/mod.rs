@@ -182,6 +182,11 @@ pub trait Target {
     /// The present time, nanoseconds.
     fn now(&self) -> Nanos;
 
+    /// CLOCK_REALTIME of now, nanoseconds; [`Target::now`] where a target has no other.
+    fn real_time(&self) -> i64 {
+        i64::try_from(self.now()).unwrap_or(i64::MAX)
+    }
+
     /// Lets time pass until `until`, or less: it returns after anything that a script may wait for.
     fn advance(&mut self, until: Nanos);
 

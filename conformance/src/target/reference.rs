@@ -320,6 +320,10 @@ impl Target for Reference {
         self.kernel.now()
     }
 
+    fn real_time(&self) -> i64 {
+        i64::try_from(self.kernel.real_time()).unwrap_or(i64::MAX)
+    }
+
     fn advance(&mut self, until: Nanos) {
         if self.collect() {
             return;
@@ -419,6 +423,14 @@ impl Target for Reference {
             Admin::LinkMtu(mtu) => {
                 self.mtu = *mtu as usize;
                 self.kernel.ip_link_set_mtu(self.device, *mtu).map_err(refused)
+            }
+            Admin::WriteFile { path, bytes } => {
+                self.kernel.write_file(path, bytes.clone());
+                Ok(())
+            }
+            Admin::RemoveFile(path) => {
+                self.kernel.remove_file(path);
+                Ok(())
             }
             Admin::LinkUp(up) => self.kernel.ip_link_set_up(self.device, *up).map_err(refused),
             other => self.administrate_link(other),

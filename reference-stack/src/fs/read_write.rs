@@ -1,6 +1,10 @@
 //! read(2) and write(2) (Linux `fs/read_write.c`), down to the socket layer.
 
+use super::eventfd::{eventfd_read, eventfd_write};
+use super::pipe::{pipe_read, pipe_write};
+use super::ramfs::{ramfs_read, ramfs_write};
 use super::{FileId, FileKind};
+use crate::errno::Errno;
 use crate::kernel::Kernel;
 use crate::net::ipv4::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::net::socket::{sock_read_iter, sock_write_iter};
@@ -33,24 +37,53 @@ pub(crate) fn ksys_read(k: &mut Kernel, file: FileId, msg: &mut RecvMsg) -> IoRe
 fn file_ppos(k: &Kernel, file: FileId) -> Option<i64> {
     let file = k.fs.file(file)?;
     match file.kind {
-        FileKind::Null => Some(file.f_pos),
-        FileKind::Socket(_) => None,
+        FileKind::Null | FileKind::Zero | FileKind::Regular(_) => Some(file.f_pos),
+        FileKind::Socket(_) | FileKind::Pipe { .. } | FileKind::Eventfd(_) | FileKind::Epoll(_) => {
+            None
+        }
     }
 }
 
 #[traced]
 fn vfs_write(k: &mut Kernel, file: FileId, msg: &mut SendMsg) -> IoResult<usize> {
-    match k.fs.file(file).map(|f| f.kind) {
-        Some(FileKind::Socket(_)) => new_sync_write(k, file, msg),
-        _ => Ok(Progress::Done(msg.data.len())),
+    let f = k.fs.file(file).filter(|f| f.writable()).ok_or(Errno::EBADF)?;
+    match f.kind {
+        FileKind::Socket(_) => new_sync_write(k, file, msg),
+        FileKind::Null | FileKind::Zero => Ok(Progress::Done(msg.data.len())),
+        FileKind::Regular(_) => ramfs_write(&mut k.fs, file, msg).map(Progress::Done),
+        FileKind::Epoll(_) => Err(Errno::EINVAL),
+        FileKind::Pipe { pipe, .. } => {
+            msg.nonblock |= f.nonblock();
+            pipe_write(&mut k.fs, pipe, msg)
+        }
+        FileKind::Eventfd(id) => {
+            msg.nonblock |= f.nonblock();
+            eventfd_write(&mut k.fs, id, msg)
+        }
     }
 }
 
 #[traced]
 fn vfs_read(k: &mut Kernel, file: FileId, msg: &mut RecvMsg) -> IoResult<usize> {
-    match k.fs.file(file).map(|f| f.kind) {
-        Some(FileKind::Socket(_)) => new_sync_read(k, file, msg),
-        _ => Ok(Progress::Done(0)),
+    let f = k.fs.file(file).filter(|f| f.readable()).ok_or(Errno::EBADF)?;
+    match f.kind {
+        FileKind::Socket(_) => new_sync_read(k, file, msg),
+        FileKind::Null => Ok(Progress::Done(0)),
+        FileKind::Zero if msg.fault && msg.len > 0 => Err(Errno::EFAULT),
+        FileKind::Zero => {
+            msg.buf = vec![0; msg.len];
+            Ok(Progress::Done(msg.len))
+        }
+        FileKind::Regular(inode) => ramfs_read(&k.fs, inode, f.f_pos, msg).map(Progress::Done),
+        FileKind::Epoll(_) => Err(Errno::EINVAL),
+        FileKind::Pipe { pipe, .. } => {
+            msg.nonblock |= f.nonblock();
+            pipe_read(&mut k.fs, pipe, msg)
+        }
+        FileKind::Eventfd(id) => {
+            msg.nonblock |= f.nonblock();
+            eventfd_read(&mut k.fs, id, msg)
+        }
     }
 }
 

@@ -33,6 +33,16 @@ impl From<Errno> for AdminError {
 }
 
 impl Kernel {
+    /// Puts a file into the machine's file system, for open(2); one of this name gets new content.
+    pub fn write_file(&mut self, path: &str, data: Vec<u8>) {
+        self.fs.write_file(path, data);
+    }
+
+    /// Removes a file; false if there is none of this name.
+    pub fn remove_file(&mut self, path: &str) -> bool {
+        self.fs.unlink(path)
+    }
+
     /// `sysctl NAME`.
     ///
     /// # Errors

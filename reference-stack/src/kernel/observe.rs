@@ -104,7 +104,7 @@ impl Kernel {
         let file = self.fs.fdget(self.files_of(task)?, fd).ok()?;
         match self.fs.file(file)?.kind {
             FileKind::Socket(ref sock) => Some(sock.sk),
-            FileKind::Null => None,
+            _ => None,
         }
     }
 

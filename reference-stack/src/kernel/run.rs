@@ -24,6 +24,11 @@ impl Kernel {
         self.net.time.now()
     }
 
+    /// CLOCK_REALTIME, ns.
+    pub fn real_time(&self) -> Nanos {
+        self.net.time.ktime_get_real_ns()
+    }
+
     /// A frame reaches a port from outside, now. An unknown port loses it.
     pub fn frame_in(&mut self, port: Port, frame: FrameIn) {
         self.net.log.frame_in(port, self.net.time.now(), &frame.bytes);
@@ -83,16 +88,20 @@ impl Kernel {
                     self.small_queue_work(sk);
                 }
             }
-            if !self.net.wake.is_empty() {
-                let woken = std::mem::take(&mut self.net.wake);
-                self.wake_waiters(&woken);
+            if !self.net.wake.is_empty() || !self.fs.wakes.is_empty() {
+                let mut woken = std::mem::take(&mut self.net.wake);
+                woken.extend(self.fs.wakes.drain(..));
+                self.wake_waiters(woken);
             }
         }
     }
 
     fn softirq_pending(&self) -> bool {
         let net = &self.net;
-        net.softnet.pending() || !net.wmem.tsq.is_empty() || !net.wake.is_empty()
+        net.softnet.pending()
+            || !net.wmem.tsq.is_empty()
+            || !net.wake.is_empty()
+            || !self.fs.wakes.is_empty()
     }
 
     fn net_rx_action(&mut self) {
@@ -110,7 +119,7 @@ impl Kernel {
         match self.socks.tcp_mut(sk) {
             Some(tp) if tp.sk.sk_lock_owned => tp.deferred.tsq = true,
             Some(tp) => tcp_output::tcp_tsq_handler(tp, &mut self.net),
-            None => self.net.wake_up(sk),
+            None => self.net.sk_write_space(sk),
         }
     }
 

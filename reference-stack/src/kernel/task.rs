@@ -4,6 +4,7 @@ use super::Kernel;
 use crate::Nanos;
 use crate::fs::FileKind;
 use crate::fs::file::FilesId;
+use crate::fs::wait::Wakes;
 use crate::net::core::sock::SockId;
 use crate::net::ipv4::af_inet;
 use crate::net::ipv4::tcp::{lock_sock, release_sock};
@@ -140,15 +141,22 @@ impl Kernel {
         self.run_softirqs();
     }
 
-    /// Tries the waiting calls again whose sockets were woken. True if one of them moved.
-    pub(super) fn wake_waiters(&mut self, woken: &[SockId]) {
+    /// Tells the epoll instances that watch what was woken, and tries the waiting calls again that
+    /// wait for it.
+    pub(super) fn wake_waiters(&mut self, mut woken: Wakes) {
+        let mut at = 0;
+        while let Some(&wake) = woken.get(at).filter(|_| self.fs.is_watching()) {
+            // What an instance wakes is watched by other instances in turn.
+            self.fs.ep_poll_callback(wake, &mut woken);
+            at += 1;
+        }
         for i in 0..self.tasks.list.len() {
             let task = TaskId(i as u32);
             let Some(Task { files, blocked: Some(blocked), .. }) = self.task(task) else {
                 continue;
             };
-            let waits_for = blocked.sockets(self, *files);
-            if !waits_for.iter().any(|sk| woken.contains(sk)) {
+            let waits_for = blocked.queues(self, *files);
+            if !woken.iter().any(|(queue, _)| waits_for.contains(queue)) {
                 continue;
             }
             if !self.tasks.hold {
@@ -230,10 +238,11 @@ impl Kernel {
     fn release_call(&mut self, task: TaskId, call: &Blocked) {
         self.net.del_timer(TimerId::Task(task));
         self.net.time.hrtimers.cancel(HrtimerId::Task(task));
-        let Some(file) = call.file() else { return };
-        if let Some(FileKind::Socket(mut sock)) = self.fs.fput(file).map(|f| f.kind) {
-            // The descriptor was closed meanwhile; nobody is left to hear of an error.
-            let _ = af_inet::inet_release(&mut self.socks, &mut self.net, &mut sock);
+        for file in call.files().into_iter().flatten() {
+            if let Some(FileKind::Socket(mut sock)) = self.fs.fput(file).map(|f| f.kind) {
+                // The descriptor was closed meanwhile; nobody is left to hear of an error.
+                let _ = af_inet::inet_release(&mut self.socks, &mut self.net, &mut sock);
+            }
         }
     }
 

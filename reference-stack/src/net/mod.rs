@@ -7,10 +7,14 @@ pub(crate) mod ipv6;
 pub(crate) mod sched;
 pub(crate) mod socket;
 
+use crate::fs::wait::{WaitKey, Wakes};
 use crate::kernel::EventLog;
 use crate::lib::random::Random;
 use crate::profile::Profile;
 use crate::time::{Clock, HrtimerId, Jiffies, TimerId};
+use crate::uapi::{
+    POLLERR, POLLIN, POLLOUT, POLLPRI, POLLRDBAND, POLLRDNORM, POLLWRBAND, POLLWRNORM,
+};
 use core::dev::{NetDevices, Softnet};
 use core::neighbour::NeighTable;
 use core::skbuff::SkbAccounting;
@@ -20,7 +24,6 @@ use hw_model::Board;
 use ipv4::Ipv4;
 use ipv4::mib::Mib;
 use ipv6::Ipv6;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Everything below the sockets: what any layer may use while it holds one socket.
@@ -41,7 +44,7 @@ pub struct Net {
     pub(crate) hw: Board,
     /// Sockets on which something happened that a waiter may wait for (`sk_data_ready`,
     /// `sk_write_space`, `sk_state_change`, `sk_error_report`), in order.
-    pub(crate) wake: SmallVec<[SockId; 4]>,
+    pub(crate) wake: Wakes,
     pub(crate) log: EventLog,
     /// `tcp_mstamp` of now: microseconds, taken once a softirq or call.
     pub(crate) tcp_mem_allocated: i64,
@@ -78,10 +81,32 @@ impl Net {
         self.time.hrtimers.start(id, at);
     }
 
-    /// Notes that a waiter of this socket may have reason to run.
+    /// Notes that a waiter of this socket may have reason to run, whatever it waits for
+    /// (`sk_state_change`).
     pub(crate) fn wake_up(&mut self, sk: SockId) {
-        if self.wake.last() != Some(&sk) {
-            self.wake.push(sk);
+        self.wake_up_poll(sk, 0);
+    }
+
+    /// There is something to read (`sk_data_ready`).
+    pub(crate) fn sk_data_ready(&mut self, sk: SockId) {
+        self.wake_up_poll(sk, POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND);
+    }
+
+    /// There is room to write (`sk_write_space`).
+    pub(crate) fn sk_write_space(&mut self, sk: SockId) {
+        self.wake_up_poll(sk, POLLOUT | POLLWRNORM | POLLWRBAND);
+    }
+
+    /// There is an error, or something in the error queue (`sk_error_report`).
+    pub(crate) fn sk_error_report(&mut self, sk: SockId) {
+        self.wake_up_poll(sk, POLLERR);
+    }
+
+    /// Wakes those who wait for any of these `POLL*` (`wake_up_interruptible_poll`).
+    fn wake_up_poll(&mut self, sk: SockId, key: i16) {
+        let wake = (WaitKey::Sock(sk), key);
+        if self.wake.last() != Some(&wake) {
+            self.wake.push(wake);
         }
     }
 }

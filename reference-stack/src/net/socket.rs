@@ -374,6 +374,6 @@ fn sock_recvmsg_nosec(k: &mut Kernel, file: FileId, msg: &mut RecvMsg) -> IoResu
 fn socket_type(k: &Kernel, file: FileId) -> Option<i32> {
     match k.fs.file(file)?.kind {
         FileKind::Socket(ref sock) => Some(sock.ty),
-        FileKind::Null => None,
+        _ => None,
     }
 }

@@ -1,10 +1,13 @@
 //! Dispatch: decodes a call, runs it, and keeps one that has to wait as plain data.
 
-use super::{Call, Fd, PollFd, Ret, SockAddr, SysResult, TaskId};
+use super::files::{try_epoll_wait, try_select, try_splice};
+use super::{Call, Fd, FdSets, PollFd, Ret, SockAddr, SysResult, TaskId};
 use crate::errno::Errno;
 use crate::fs::file::FilesId;
 use crate::fs::read_write::{ksys_read, ksys_write};
-use crate::fs::select::{do_poll, poll_sockets};
+use crate::fs::select::{do_poll, poll_queues, select_queues};
+use crate::fs::splice::Splice;
+use crate::fs::wait::{WaitKey, WaitKeys};
 use crate::fs::{FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::net::core::sock::{MAX_SCHEDULE_TIMEOUT, SockId};
@@ -48,6 +51,14 @@ pub(crate) enum Blocked {
     Poll {
         fds: Vec<PollFd>,
     },
+    Select {
+        sets: FdSets,
+    },
+    EpollWait {
+        file: FileId,
+        max: usize,
+    },
+    Splice(Splice),
     /// close(2) under SO_LINGER, after the FIN was queued.
     Close {
         sk: SockId,
@@ -61,29 +72,32 @@ pub(crate) enum Outcome {
 }
 
 impl Blocked {
-    /// The file that the call holds a reference to while it waits.
-    pub(crate) fn file(&self) -> Option<FileId> {
-        match *self {
+    /// The files that the call holds a reference to while it waits.
+    pub(crate) fn files(&self) -> [Option<FileId>; 2] {
+        match self {
             Self::Connect { file, .. }
             | Self::Accept { file, .. }
             | Self::Write { file, .. }
             | Self::Read { file, .. }
             | Self::Send { file, .. }
-            | Self::Recv { file, .. } => Some(file),
-            Self::Poll { .. } | Self::Close { .. } => None,
+            | Self::Recv { file, .. }
+            | Self::EpollWait { file, .. } => [Some(*file), None],
+            Self::Splice(splice) => [Some(splice.from), Some(splice.to)],
+            Self::Poll { .. } | Self::Select { .. } | Self::Close { .. } => [None, None],
         }
     }
 
-    /// The sockets whose wake-up may end the wait.
-    pub(crate) fn sockets(&self, k: &Kernel, files: FilesId) -> Vec<SockId> {
-        let of = |file| match k.fs.file(file).map(|f| f.kind) {
-            Some(FileKind::Socket(sock)) => vec![sock.sk],
-            _ => Vec::new(),
-        };
+    /// The wait queues whose wake-up may end the wait.
+    pub(crate) fn queues(&self, k: &Kernel, files: FilesId) -> WaitKeys {
         match self {
-            Self::Poll { fds } => poll_sockets(k, files, fds),
-            Self::Close { sk } => vec![*sk],
-            other => other.file().map(of).unwrap_or_default(),
+            Self::Poll { fds } => poll_queues(k, files, fds),
+            Self::Select { sets } => select_queues(k, files, sets),
+            Self::Splice(splice) => splice.queues(k),
+            Self::Close { sk } => std::iter::once(WaitKey::Sock(*sk)).collect(),
+            other => {
+                let file = other.files()[0].and_then(|f| k.fs.file(f));
+                file.and_then(|f| WaitKey::of(&f.kind)).into_iter().collect()
+            }
         }
     }
 
@@ -96,6 +110,7 @@ impl Blocked {
             Self::Read { msg, .. } | Self::Recv { msg, .. } if !msg.buf.is_empty() => {
                 Ok(received(msg.clone()))
             }
+            Self::Splice(splice) if splice.moved() > 0 => Ok(Ret::Int(splice.moved() as i64)),
             _ => Err(Errno::EINTR),
         }
     }
@@ -109,7 +124,7 @@ pub(crate) fn start(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) ->
     }
 }
 
-fn done(ret: Ret) -> Result<Outcome, Errno> {
+pub(super) fn done(ret: Ret) -> Result<Outcome, Errno> {
     Ok(Outcome::Done(Ok(ret)))
 }
 
@@ -124,33 +139,73 @@ fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Out
         }
         Call::Connect { fd, addr } => sys_connect(k, task, files, fd, addr),
         Call::Accept4 { fd, flags } => sys_accept(k, task, files, fd, flags),
-        Call::Write { fd, data } | Call::Writev { fd, data, .. } => {
-            sys_write(k, task, files, fd, data)
-        }
-        Call::Read { fd, len } | Call::Readv { fd, len } => sys_read(k, task, files, fd, len),
-        Call::Sendto { fd, data, flags, addr } | Call::Sendmsg { fd, data, flags, addr, .. } => {
-            let file = sockfd_lookup_light(k, files, fd)?;
-            let addr = match addr {
-                Some(SockAddr::Unspec) if flags & MSG_FASTOPEN != 0 => {
-                    return Err(Errno::EOPNOTSUPP);
-                }
-                Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
-                Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
-                addr => addr.and_then(SockAddr::inet),
-            };
-            let nonblock = flags & MSG_DONTWAIT != 0;
-            let msg = SendMsg::new(data, flags, nonblock, addr);
-            Ok(wait_start(k, task, files, Blocked::Send { file, msg }))
-        }
-        Call::Recvfrom { fd, len, flags } | Call::Recvmsg { fd, len, flags, .. } => {
-            let file = sockfd_lookup_light(k, files, fd)?;
-            let nonblock = flags & MSG_DONTWAIT != 0;
-            let msg = RecvMsg { len, flags, nonblock, ..RecvMsg::default() };
-            Ok(wait_start(k, task, files, Blocked::Recv { file, msg }))
-        }
+        Call::Fault(inner) => begin_io(k, task, files, *inner, true),
+        Call::Write { .. }
+        | Call::Writev { .. }
+        | Call::Read { .. }
+        | Call::Readv { .. }
+        | Call::Sendto { .. }
+        | Call::Sendmsg { .. }
+        | Call::Recvfrom { .. }
+        | Call::Recvmsg { .. } => begin_io(k, task, files, call, false),
         Call::Poll { fds, timeout_ms } => Ok(sys_poll(k, task, files, fds, timeout_ms)),
         Call::Close { fd } => sys_close(k, task, files, fd),
-        other => done(at_once(k, files, other)?),
+        Call::Shutdown { .. }
+        | Call::Setsockopt { .. }
+        | Call::Getsockopt { .. }
+        | Call::Getsockname { .. }
+        | Call::Getpeername { .. }
+        | Call::Fcntl { .. }
+        | Call::Ioctl { .. }
+        | Call::Dup { .. } => done(at_once(k, files, call)?),
+        other => super::files::begin(k, task, files, other),
+    }
+}
+
+/// The calls that read or write. `fault`: the caller's buffer has the address NULL.
+fn begin_io(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    call: Call,
+    fault: bool,
+) -> Result<Outcome, Errno> {
+    let send = |k: &mut Kernel, fd, addr, msg: SendMsg| {
+        let file = sockfd_lookup_light(k, files, fd)?;
+        let addr = match addr {
+            Some(SockAddr::Unspec) if msg.flags & MSG_FASTOPEN != 0 => {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
+            Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
+            addr => addr.and_then(SockAddr::inet),
+        };
+        let msg = SendMsg { nonblock: msg.flags & MSG_DONTWAIT != 0, addr, fault, ..msg };
+        Ok(wait_start(k, task, files, Blocked::Send { file, msg }))
+    };
+    let receive = |k: &mut Kernel, fd, len, controllen, flags| {
+        let file = sockfd_lookup_light(k, files, fd)?;
+        let nonblock = flags & MSG_DONTWAIT != 0;
+        let msg = RecvMsg { len, flags, nonblock, controllen, fault, ..RecvMsg::default() };
+        Ok(wait_start(k, task, files, Blocked::Recv { file, msg }))
+    };
+    match call {
+        // Where the caller's buffers end does not show in a stream or a datagram.
+        Call::Write { fd, data } | Call::Writev { fd, data, iov: _ } => {
+            sys_write(k, task, files, fd, SendMsg { data, fault, ..SendMsg::default() })
+        }
+        Call::Read { fd, len } | Call::Readv { fd, len } => {
+            sys_read(k, task, files, fd, RecvMsg { len, fault, ..RecvMsg::default() })
+        }
+        Call::Sendto { fd, data, flags, addr } => {
+            send(k, fd, addr, SendMsg { data, flags, ..SendMsg::default() })
+        }
+        Call::Sendmsg { fd, data, iov: _, control, flags, addr } => {
+            send(k, fd, addr, SendMsg { data, control, flags, ..SendMsg::default() })
+        }
+        Call::Recvfrom { fd, len, flags } => receive(k, fd, len, 0, flags),
+        Call::Recvmsg { fd, len, controllen, flags } => receive(k, fd, len, controllen, flags),
+        _ => Err(Errno::EFAULT),
     }
 }
 
@@ -281,10 +336,9 @@ fn sys_write(
     task: TaskId,
     files: FilesId,
     fd: Fd,
-    data: std::sync::Arc<Vec<u8>>,
+    msg: SendMsg,
 ) -> Result<Outcome, Errno> {
     let file = k.fs.fdget(files, fd)?;
-    let msg = SendMsg::new(data, 0, false, None);
     Ok(wait_start(k, task, files, Blocked::Write { file, msg }))
 }
 
@@ -294,10 +348,9 @@ fn sys_read(
     task: TaskId,
     files: FilesId,
     fd: Fd,
-    len: usize,
+    msg: RecvMsg,
 ) -> Result<Outcome, Errno> {
     let file = k.fs.fdget(files, fd)?;
-    let msg = RecvMsg { len, ..RecvMsg::default() };
     Ok(wait_start(k, task, files, Blocked::Read { file, msg }))
 }
 
@@ -361,12 +414,10 @@ fn close_socket(k: &mut Kernel, task: TaskId, mut sock: crate::net::socket::Sock
 }
 
 /// First try of a call that may wait: arms its time-out if it does.
-fn wait_start(k: &mut Kernel, task: TaskId, files: FilesId, call: Blocked) -> Outcome {
+pub(super) fn wait_start(k: &mut Kernel, task: TaskId, files: FilesId, call: Blocked) -> Outcome {
     let outcome = resume(k, files, call, false);
     if let Outcome::Wait(blocked) = &outcome {
-        if let Some(file) = blocked.file() {
-            k.fs.get_file(file);
-        }
+        blocked.files().into_iter().flatten().for_each(|f| k.fs.get_file(f));
         if let Some(time) = timeout_of(k, blocked) {
             let expires = k.net.jiffies().saturating_add(time);
             k.net.mod_timer(TimerId::Task(task), expires);
@@ -377,7 +428,8 @@ fn wait_start(k: &mut Kernel, task: TaskId, files: FilesId, call: Blocked) -> Ou
 
 /// `SO_RCVTIMEO` or `SO_SNDTIMEO` of the call's socket, jiffies; `None`: for ever.
 fn timeout_of(k: &Kernel, blocked: &Blocked) -> Option<u64> {
-    let Some(FileKind::Socket(sock)) = blocked.file().and_then(|f| k.fs.file(f)).map(|f| f.kind)
+    let Some(FileKind::Socket(sock)) =
+        blocked.files()[0].and_then(|f| k.fs.file(f)).map(|f| f.kind)
     else {
         return None;
     };
@@ -462,6 +514,9 @@ fn try_once(
             }
             Ok(Outcome::Wait(Blocked::Poll { fds }))
         }
+        Blocked::Select { sets } => try_select(k, files, sets, timed_out),
+        Blocked::EpollWait { file, max } => Ok(try_epoll_wait(k, file, max, timed_out)),
+        Blocked::Splice(splice) => try_splice(k, splice, timed_out),
         Blocked::Close { sk } => {
             if !timed_out && af_inet::tcp_lingering(&k.socks, sk) {
                 return Ok(Outcome::Wait(Blocked::Close { sk }));
@@ -472,12 +527,6 @@ fn try_once(
 }
 
 fn received(msg: RecvMsg) -> Ret {
-    let RecvMsg { buf, addr, msg_flags, .. } = msg;
-    Ret::Data {
-        len: buf.len(),
-        data: buf,
-        addr: addr.map(SockAddr::from),
-        msg_flags,
-        control: Vec::new(),
-    }
+    let RecvMsg { buf, addr, msg_flags, control, .. } = msg;
+    Ret::Data { len: buf.len(), data: buf, addr: addr.map(SockAddr::from), msg_flags, control }
 }

@@ -1,6 +1,7 @@
 //! The system call table: typed calls in, typed results or an errno out.
 
 mod calls;
+mod files;
 mod types;
 
 pub(crate) use calls::{Blocked, Outcome, resume, start};

@@ -17,6 +17,9 @@ pub const NSEC_PER_MSEC: u64 = 1_000_000;
 /// Nanoseconds in a second.
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;
 
+/// CLOCK_REALTIME at virtual time 0: 2021-10-31, when Linux 5.15 came out.
+const BOOT_REAL_NS: Nanos = 1_635_638_400 * NSEC_PER_SEC;
+
 /// All clocks of a machine. Time moves only by [`Clock::set_now`].
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -71,6 +74,11 @@ impl Clock {
     /// `ktime_get_ns`: monotonic time, nanoseconds.
     pub fn ktime_ns(&self) -> Nanos {
         self.now + self.monotonic_offset
+    }
+
+    /// `ktime_get_real_ns`: CLOCK_REALTIME, nanoseconds.
+    pub fn ktime_get_real_ns(&self) -> Nanos {
+        self.now + BOOT_REAL_NS
     }
 
     /// Length of a tick in nanoseconds.

@@ -1,8 +1,9 @@
 //! What a call returned against what the script expects.
 
 use reference_stack::Errno;
-use reference_stack::syscalls::{Ret, SysResult};
+use reference_stack::syscalls::{EpollEvent, Ret, SysResult};
 
+use super::files::WantEvent;
 use super::{Calls, Check, OptValue};
 use crate::run::connection::{Socket, State};
 use crate::run::constants;
@@ -107,8 +108,16 @@ impl Calls<'_> {
                     return mismatch("revents", poll_text(expected), poll_text(&got));
                 }
             }
-            (Check::MsgFlags(expected), Ret::Data { msg_flags, .. }) if expected != msg_flags => {
-                return mismatch("msg_flags", format!("{expected:#x}"), format!("{msg_flags:#x}"));
+            (Check::Message { flags, control }, Ret::Data { msg_flags, control: got, .. }) => {
+                if flags != msg_flags {
+                    return mismatch("msg_flags", format!("{flags:#x}"), format!("{msg_flags:#x}"));
+                }
+                return self.check_control(control, got);
+            }
+            (Check::Event(want), Ret::Epoll(events)) => return compare_event(want, events.first()),
+            (Check::Pipe(script), Ret::Pipe(live)) => {
+                self.sockets.map_fd(script[0], live[0]);
+                self.sockets.map_fd(script[1], live[1]);
             }
             (Check::Stored(expected), ret) if *expected != ret.value() => {
                 return mismatch("stored value", expected, ret.value());
@@ -152,6 +161,18 @@ fn compare_opt(expected: &OptValue, len: usize, bytes: &[u8]) -> Result<(), Mism
             if got == *want { Ok(()) } else { mismatch("optval", want, got) }
         }
     }
+}
+
+/// Without an event its members are 0, as upstream's buffer is.
+fn compare_event(want: &WantEvent, got: Option<&EpollEvent>) -> Result<(), Mismatch> {
+    let got = got.copied().unwrap_or(EpollEvent { events: 0, data: 0 });
+    if want.events != got.events {
+        return mismatch("events", format!("{:#x}", want.events), format!("{:#x}", got.events));
+    }
+    if want.data != got.data & want.mask {
+        return mismatch("epoll_data", want.data, got.data & want.mask);
+    }
+    Ok(())
 }
 
 fn poll_text(events: &[i16]) -> String {

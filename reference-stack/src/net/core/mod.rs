@@ -3,6 +3,7 @@
 pub mod dev;
 pub(crate) mod gso;
 pub mod neighbour;
+pub(crate) mod scm;
 pub(crate) mod skbuff;
 pub mod sock;
 pub(crate) mod sockopt;

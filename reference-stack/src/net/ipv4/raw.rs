@@ -127,7 +127,7 @@ pub(crate) fn raw_local_deliver(socks: &mut Socks, net: &mut Net, skb: &Skb) {
         }
         up.sk.sk_rmem_alloc += size;
         up.sk.sk_receive_queue.push_back(copy);
-        net.wake_up(id);
+        net.sk_data_ready(id);
     }
 }
 

@@ -854,7 +854,7 @@ pub(crate) fn report_err(tp: &mut TcpSock, net: &mut Net, err: Errno, recverr: b
         return;
     }
     tp.sk.sk_err = Some(err);
-    net.wake_up(tp.sk.id);
+    net.sk_error_report(tp.sk.id);
     if opening {
         tcp_done(tp, net);
     }

@@ -560,7 +560,7 @@ pub(crate) fn tcp_child_process(
     tcp_segs_in(tp, &skb);
     let verdict = tcp_rcv_state_process(tp, net, skb);
     if state == TcpState::SynRecv && tp.sk.sk_state != state {
-        net.wake_up(listener);
+        net.sk_data_ready(listener);
     }
     verdict
 }

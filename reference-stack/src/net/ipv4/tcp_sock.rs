@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
 use crate::net::core::skbuff::Frags;
 use crate::net::core::sock::{SkbQueue, SockCommon, SockId};
+use crate::syscalls::Cmsg;
 use crate::time::Jiffies;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -320,6 +321,7 @@ pub(crate) struct TcpSock {
     pub(crate) frto: bool,
     pub(crate) is_sack_reneg: bool,
     pub(crate) is_cwnd_limited: bool,
+    /// `TCP_INQ`: recvmsg() says what is left to read.
     pub(crate) recvmsg_inq: bool,
     pub(crate) save_syn: bool,
     pub(crate) linger2: i32,
@@ -560,10 +562,15 @@ pub(crate) struct RecvMsg {
     pub(crate) addr: Option<SocketAddr>,
     /// `MSG_*` of the result.
     pub(crate) msg_flags: i32,
+    /// Room for control messages, bytes, and those that were put there.
+    pub(crate) controllen: usize,
+    pub(crate) control: Vec<Cmsg>,
+    /// The buffer's address is NULL.
+    pub(crate) fault: bool,
 }
 
 /// What a send call has to send and how far it is; see `tcp_sendmsg`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SendMsg {
     pub(crate) data: std::sync::Arc<Vec<u8>>,
     /// Bytes taken so far.
@@ -577,20 +584,12 @@ pub(crate) struct SendMsg {
     pub(crate) nonblock: bool,
     /// Where to (UDP, raw).
     pub(crate) addr: Option<SocketAddr>,
+    pub(crate) control: Vec<Cmsg>,
+    /// The buffer's address is NULL.
+    pub(crate) fault: bool,
 }
 
 impl SendMsg {
-    /// A message of these bytes, none of which is taken yet.
-    pub(crate) fn new(
-        data: std::sync::Arc<Vec<u8>>,
-        flags: i32,
-        nonblock: bool,
-        addr: Option<SocketAddr>,
-    ) -> Self {
-        let fastopen = FastopenSend::Start;
-        Self { data, done: 0, copied_syn: 0, fastopen, flags, nonblock, addr }
-    }
-
     /// Bytes taken, those of a SYN included.
     pub(crate) fn taken(&self) -> usize {
         self.copied_syn + self.done

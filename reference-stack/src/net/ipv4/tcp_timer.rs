@@ -46,7 +46,7 @@ pub(crate) fn tcp_clamp_rto_to_user_timeout(tp: &TcpSock, net: &Net) -> Jiffies 
 /// The connection failed: its error is the last soft one, or ETIMEDOUT (`tcp_write_err`).
 fn tcp_write_err(tp: &mut TcpSock, net: &mut Net) {
     tp.sk.sk_err = Some(tp.sk.sk_err_soft.unwrap_or(Errno::ETIMEDOUT));
-    net.wake_up(tp.sk.id);
+    net.sk_error_report(tp.sk.id);
     super::tcp::tcp_write_queue_purge(tp, net);
     tcp_done(tp, net);
     net.mib.inc(TcpExt::TCPAbortOnTimeout);

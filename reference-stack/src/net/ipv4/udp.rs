@@ -9,6 +9,7 @@ use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::errno::Errno;
 use crate::lib::checksum::csum_pseudo;
 use crate::net::Net;
+use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::{
     DropReason, IpSummed, PktType, SKB_HEADROOM, Skb, kfree_skb, skb_data_align,
 };
@@ -192,6 +193,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     if msg.flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
+    sock_cmsg_send(&msg.control)?;
     // The first part of a datagram has decided where it goes.
     let (daddr, dport) = match &up.pending {
         Some(pending) => v4_of(pending.to)?,
@@ -215,6 +217,9 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         }
         net.wmem.throttled.push(up.sk.id);
         return Ok(Progress::Wait);
+    }
+    if msg.fault && len > 0 {
+        return Err(Errno::EFAULT);
     }
     if msg.flags & MSG_MORE != 0 {
         let fresh = || Pending { data: Vec::new(), to: (daddr, dport).into() };
@@ -329,6 +334,16 @@ pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     };
     let len = skb.len() - UDP_HLEN;
     let copied = len.min(msg.len);
+    if msg.fault && copied > 0 {
+        // What could not be copied is lost, unless it was only looked at.
+        if !peek && let Some(skb) = up.sk.sk_receive_queue.pop_front() {
+            up.sk.sk_drops += 1;
+            net.mib.inc(Udp::InErrors);
+            up.sk.sk_rmem_alloc -= skb.truesize as i32;
+            kfree_skb(net, skb, DropReason::NotSpecified);
+        }
+        return Err(Errno::EFAULT);
+    }
     msg.buf = vec![0; copied];
     skb.copy_bits(UDP_HLEN, &mut msg.buf);
     let header = skb.head_at(skb.transport_header);
@@ -490,7 +505,7 @@ pub(crate) fn udp_queue_rcv_skb(socks: &mut Socks, net: &mut Net, id: SockId, sk
     }
     up.sk.sk_rmem_alloc += size;
     up.sk.sk_receive_queue.push_back(skb);
-    net.wake_up(id);
+    net.sk_data_ready(id);
 }
 
 /// An ICMP error about a datagram that was sent (`__udp4_lib_err`).
@@ -511,7 +526,7 @@ pub(crate) fn udp_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
         return;
     }
     up.sk.sk_err = Some(error);
-    net.wake_up(id);
+    net.sk_error_report(id);
 }
 
 /// poll(2)'s mask (`udp_poll`, `datagram_poll`).

@@ -380,5 +380,5 @@ pub(crate) fn udpv6_err(socks: &mut Socks, net: &mut Net, err: &Icmp6Err) {
         return;
     }
     up.sk.sk_err = Some(error);
-    net.wake_up(id);
+    net.sk_error_report(id);
 }

@@ -180,7 +180,7 @@ pub(crate) fn tcp_disconnect(tp: &mut TcpSock, net: &mut Net) -> Result<(), Errn
     tp.sk.sk_shutdown = 0;
     tp.sk.done = false;
     forget_connection(tp, net);
-    net.wake_up(tp.sk.id);
+    net.sk_error_report(tp.sk.id);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod info;
 mod recvmsg;
 mod sendmsg;
 mod sockopt;
+mod splice_read;
 
 pub(crate) use backlog::*;
 pub(crate) use close::*;
@@ -22,6 +23,7 @@ pub(crate) use info::tcp_get_info;
 pub(crate) use recvmsg::*;
 pub(crate) use sendmsg::*;
 pub(crate) use sockopt::*;
+pub(crate) use splice_read::tcp_splice_read;
 
 use super::inet_connection_sock::{
     tcp_clear_xmit_timers, tcp_delack_max_default, tcp_timeout_init,
@@ -333,12 +335,12 @@ fn writable(tp: &mut TcpSock, net: &Net) -> i16 {
     0
 }
 
-/// SIOCINQ, SIOCOUTQ, SIOCOUTQNSD (Linux `tcp_ioctl()`).
+/// SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK (Linux `tcp_ioctl()`).
 ///
 /// # Errors
 /// EINVAL on a listener, ENOTTY for another request.
 pub(crate) fn tcp_ioctl(tp: &mut TcpSock, _net: &mut Net, request: u32) -> Result<i64, Errno> {
-    if tp.sk.sk_state == TcpState::Listen {
+    if tp.sk.sk_state == TcpState::Listen && request != SIOCATMARK {
         return Err(Errno::EINVAL);
     }
     let unconnected = matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv);
@@ -348,6 +350,7 @@ pub(crate) fn tcp_ioctl(tp: &mut TcpSock, _net: &mut Net, request: u32) -> Resul
         SIOCOUTQ => Ok(tp.write_seq.since(tp.snd_una).into()),
         SIOCOUTQNSD if unconnected => Ok(0),
         SIOCOUTQNSD => Ok(tp.write_seq.since(tp.snd_nxt).into()),
+        SIOCATMARK => Ok((tp.urg_data != 0 && tp.urg_seq == tp.copied_seq).into()),
         _ => Err(Errno::ENOTTY),
     }
 }

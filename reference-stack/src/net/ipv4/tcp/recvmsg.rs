@@ -1,6 +1,7 @@
 //! Receiving (Linux `tcp_recvmsg_locked()`), and the ACKs that reading causes.
 
 use super::*;
+use crate::net::core::scm::put_cmsg;
 use crate::net::core::skbuff::{DropReason, SkBuff};
 use crate::net::ipv4::inet_connection_sock::{inet_csk_ack_scheduled, inet_csk_in_pingpong_mode};
 use crate::net::ipv4::tcp_input::{sock_rfree, tcp_fast_path_check, tcp_rcv_space_adjust};
@@ -11,7 +12,7 @@ use reference_stack_macros::traced;
 const TCP_URG_READ: u16 = 0x400;
 
 /// Where in the receive queue the next byte is.
-enum Found {
+pub(super) enum Found {
     /// In the buffer at this place, this far from its beginning.
     Data(usize, u32),
     /// The FIN of the buffer at this place is next.
@@ -19,7 +20,7 @@ enum Found {
     Nothing,
 }
 
-fn find(tp: &TcpSock, seq: SeqNum) -> Found {
+pub(super) fn find(tp: &TcpSock, seq: SeqNum) -> Found {
     for (at, skb) in tp.sk.sk_receive_queue.iter().enumerate() {
         let cb = skb.tcp_cb();
         let mut offset = seq.diff(cb.seq);
@@ -61,7 +62,21 @@ pub(crate) fn tcp_recvmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut RecvMsg) ->
     if msg.flags & MSG_OOB != 0 {
         return tcp_recv_urg(tp, msg);
     }
-    tcp_recvmsg_locked(tp, net, msg)
+    let read = tcp_recvmsg_locked(tp, net, msg)?;
+    if tp.recvmsg_inq && matches!(read, Progress::Done(_)) {
+        let inq = tcp_inq_hint(tp);
+        put_cmsg(msg, SOL_TCP, TCP_CM_INQ, &inq.to_ne_bytes());
+    }
+    Ok(read)
+}
+
+/// Bytes that are left to read; 1 after a FIN, so that who waits for data reads the end
+/// (`tcp_inq_hint`).
+fn tcp_inq_hint(tp: &TcpSock) -> i32 {
+    match tp.rcv_nxt.diff(tp.copied_seq) {
+        0 if tp.sk.done => 1,
+        inq => inq,
+    }
 }
 
 /// The reading itself.
@@ -83,6 +98,9 @@ fn tcp_recvmsg_locked(tp: &mut TcpSock, net: &mut Net, msg: &mut RecvMsg) -> IoR
             break;
         }
         match find(tp, seq) {
+            Found::Data(..) if msg.fault && msg.flags & MSG_TRUNC == 0 => {
+                return Err(Errno::EFAULT);
+            }
             Found::Data(at, offset) => {
                 let step = read_from(tp, net, msg, at, offset, len - copied, seq);
                 copied += step.copied as usize;
@@ -234,7 +252,7 @@ fn read_from(
 }
 
 /// Ends the buffers up to and including this place.
-fn drop_up_to(tp: &mut TcpSock, net: &mut Net, at: usize) {
+pub(super) fn drop_up_to(tp: &mut TcpSock, net: &mut Net, at: usize) {
     for _ in 0..=at {
         tcp_eat_recv_skb(tp, net);
     }

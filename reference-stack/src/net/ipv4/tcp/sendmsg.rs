@@ -1,6 +1,7 @@
 //! Sending (Linux `tcp_sendmsg_locked()`): fills super-packets and pushes them.
 
 use super::*;
+use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::{
     sk_forced_mem_schedule, sk_stream_error, sk_stream_is_writeable, sk_wmem_schedule,
@@ -132,6 +133,8 @@ enum Fill {
     More,
     Finished,
     NoSpace,
+    /// The caller's buffer cannot be read.
+    Fault,
 }
 
 /// Takes a message's bytes into the write queue and sends (Linux `tcp_sendmsg()`). A call that
@@ -153,6 +156,7 @@ pub(crate) fn tcp_sendmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg) ->
             Err(err) => do_error(tp, net, msg, err, (0, 0)),
         };
     }
+    sock_cmsg_send(&msg.control)?;
     let waiting = msg.done > 0 && tp.sk.nospace && !memory_free(tp, net);
     let sizes = tcp_send_mss(tp, net, msg.flags);
     if tp.sk.sk_err.is_some() || tp.sk.sk_shutdown & SEND_SHUTDOWN != 0 {
@@ -166,6 +170,7 @@ pub(crate) fn tcp_sendmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg) ->
         match fill_one(tp, net, msg, sizes) {
             Fill::More => {}
             Fill::Finished => break,
+            Fill::Fault => return do_error(tp, net, msg, Errno::EFAULT, sizes),
             Fill::NoSpace => {
                 tp.sk.nospace = true;
                 if msg.done > 0 {
@@ -215,7 +220,7 @@ fn do_error(
         // Nothing is left whose ACK would tell the writer.
         if sk_stream_is_writeable(&tp.sk, 0, u32::MAX) {
             tp.sk.nospace = false;
-            net.wake_up(tp.sk.id);
+            net.sk_write_space(tp.sk.id);
         }
         tcp_chrono_stop(tp, net, TCP_CHRONO_SNDBUF_LIMITED);
     }
@@ -259,6 +264,9 @@ fn fill_one(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg, (mss, goal): (u3
     let copy = tcp_wmem_schedule(tp, net, room.min(left.min(u32::MAX as usize) as u32));
     if copy == 0 {
         return Fill::NoSpace;
+    }
+    if msg.fault {
+        return Fill::Fault;
     }
     let Some(tail) = tp.write_queue.back_mut() else { return Fill::NoSpace };
     frags::append(&mut tail.frags, &msg.data, msg.taken() as u32, copy);

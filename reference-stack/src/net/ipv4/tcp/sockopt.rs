@@ -93,7 +93,12 @@ pub(crate) fn tcp_setsockopt(
         }
         TCP_NOTSENT_LOWAT => {
             tp.notsent_lowat = val as u32;
-            net.wake_up(tp.sk.id);
+            net.sk_write_space(tp.sk.id);
+            Ok(())
+        }
+        TCP_INQ if !(0..=1).contains(&val) => Err(Errno::EINVAL),
+        TCP_INQ => {
+            tp.recvmsg_inq = val == 1;
             Ok(())
         }
         TCP_FASTOPEN | TCP_FASTOPEN_CONNECT | TCP_FASTOPEN_NO_COOKIE => {
@@ -299,6 +304,7 @@ pub(crate) fn tcp_getsockopt(
         TCP_QUICKACK => i64::from(!inet_csk_in_pingpong_mode(tp, net)),
         TCP_USER_TIMEOUT => tp.icsk.icsk_user_timeout.into(),
         TCP_NOTSENT_LOWAT => tp.notsent_lowat.into(),
+        TCP_INQ => tp.recvmsg_inq.into(),
         TCP_TIMESTAMP => {
             let now = (net.time.ktime_ns() / crate::time::NSEC_PER_MSEC) as u32;
             now.wrapping_add(tp.tsoffset).into()

@@ -161,7 +161,7 @@ pub(crate) fn tcp_epollin_ready(tp: &TcpSock, target: i32) -> bool {
 /// Wakes a reader if its low-water mark is reached (`tcp_data_ready`).
 pub(crate) fn tcp_data_ready(tp: &mut TcpSock, net: &mut Net) {
     if tcp_epollin_ready(tp, tp.sk.sk_rcvlowat) || tp.sk.done {
-        net.wake_up(tp.sk.id);
+        net.sk_data_ready(tp.sk.id);
     }
 }
 
@@ -232,7 +232,7 @@ fn queue_and_out(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
             tp.icsk.icsk_ack.pending |= ICSK_ACK_NOMEM | ICSK_ACK_NOW;
             inet_csk_schedule_ack(tp, net);
         }
-        net.wake_up(tp.sk.id);
+        net.sk_data_ready(tp.sk.id);
         if !net.profile.ack_nomem || (!tp.sk.sk_receive_queue.is_empty() && skb.len() > 0) {
             net.mib.inc(TcpExt::TCPRcvQDrop);
             return tcp_drop_reason(tp, net, skb, DropReason::ProtoMem);
@@ -354,7 +354,7 @@ fn tcp_new_space(tp: &mut TcpSock, net: &mut Net) {
     let notsent = tp.write_seq.since(tp.snd_nxt);
     if sk_stream_is_writeable(&tp.sk, notsent, tcp_notsent_lowat(tp, net)) {
         tp.sk.nospace = false;
-        net.wake_up(tp.sk.id);
+        net.sk_write_space(tp.sk.id);
     }
 }
 
@@ -443,8 +443,6 @@ fn tcp_check_urg(tp: &mut TcpSock, net: &mut Net, th: &TcpHdr) {
     if seen || (tp.urg_data != 0 && !ptr.after(tp.urg_seq)) {
         return;
     }
-    // SIGURG and POLLPRI.
-    net.wake_up(tp.sk.id);
     if tp.urg_seq == tp.copied_seq
         && tp.urg_data != 0
         && !tp.sk.oobinline
@@ -481,7 +479,7 @@ pub(crate) fn tcp_urg(tp: &mut TcpSock, net: &mut Net, skb: &Skb, seg: &Seg) {
     if (offset as usize) < skb.len() && skb.copy_bits(offset as usize, &mut byte) == 1 {
         tp.urg_data = TCP_URG_VALID | u16::from(byte[0]);
         if !tp.sk.dead {
-            net.wake_up(tp.sk.id);
+            net.sk_data_ready(tp.sk.id);
         }
     }
 }

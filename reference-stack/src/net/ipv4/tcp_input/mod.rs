@@ -537,6 +537,6 @@ pub(crate) fn tcp_reset(tp: &mut TcpSock, net: &mut Net) {
     tcp_write_queue_purge(tp, net);
     tcp_done(tp, net);
     if !tp.sk.dead {
-        net.wake_up(tp.sk.id);
+        net.sk_error_report(tp.sk.id);
     }
 }

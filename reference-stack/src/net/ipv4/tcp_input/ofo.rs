@@ -196,7 +196,7 @@ pub(crate) fn tcp_data_queue_ofo(tp: &mut TcpSock, net: &mut Net, skb: Skb) {
     tcp_ecn_check_ce(tp, net, cb.ip_dsfield);
     if !tcp_try_rmem_schedule(tp, net, charge.truesize) {
         net.mib.inc(TcpExt::TCPOFODrop);
-        net.wake_up(tp.sk.id);
+        net.sk_data_ready(tp.sk.id);
         return tcp_drop_reason(tp, net, skb, DropReason::ProtoMem);
     }
     tp.pred_flags = 0;
