@@ -91,6 +91,12 @@ impl Qdisc {
         }
     }
 
+    /// Whether a packet may pass by while none waits (`TCQ_F_CAN_BYPASS`, `fifo_init`): where it
+    /// could have been queued.
+    pub(crate) fn can_bypass(&self) -> bool {
+        matches!(self, Self::Fifo(q) if q.limit > 0)
+    }
+
     /// Takes every packet out.
     pub(crate) fn drain(&mut self) -> Vec<Skb> {
         let mut all = Vec::new();

@@ -72,10 +72,10 @@ fn netdev_core_pick_tx(_net: &Net, _id: DevId, _skb: &SkBuff) -> u16 {
     0
 }
 
-/// An empty queue of a device that is ready is passed by (`TCQ_F_CAN_BYPASS`).
+/// An empty queue of a device that is ready is passed by.
 fn __dev_xmit_skb(net: &mut Net, id: DevId, queue: u16, skb: Skb) -> Result<(), Errno> {
     let dev = &net.devs[id];
-    if dev.qdisc.is_empty() && !dev.xoff && dev.is_up() {
+    if dev.qdisc.can_bypass() && dev.qdisc.is_empty() && !dev.xoff && dev.is_up() {
         sch_direct_xmit(net, id, queue, skb);
         return Ok(());
     }
