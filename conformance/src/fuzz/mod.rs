@@ -5,6 +5,7 @@
 //! `corpora/` in the gate, and alone on one input for whoever debugs it.
 
 pub mod parsers;
+pub mod script;
 pub mod wire_rx;
 
 /// One target: a body, and what a person may know of it.
@@ -57,5 +58,21 @@ pub const TARGETS: &[FuzzTarget] = &[
         run: parsers::manifest,
         describe: parsers::describe,
         seeds: parsers::manifest_seeds,
+    },
+    FuzzTarget {
+        name: "script_parse",
+        about: "any text as a script: parsed, printed, laid out",
+        max_len: 4096,
+        run: script::parse_text,
+        describe: parsers::describe,
+        seeds: script::text_seeds,
+    },
+    FuzzTarget {
+        name: "script_print",
+        about: "pieces of the script language in any order: parsed, printed, laid out",
+        max_len: 256,
+        run: script::print_pieces,
+        describe: script::describe_pieces,
+        seeds: script::piece_seeds,
     },
 ];

@@ -24,8 +24,6 @@ mod span;
 mod text;
 
 #[cfg(test)]
-mod soup;
-#[cfg(test)]
 mod tests;
 
 pub use ast::Script;

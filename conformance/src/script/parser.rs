@@ -287,6 +287,10 @@ impl<'a> Parser<'a> {
     }
 
     fn option_value(&mut self, define: bool) -> Result<String, ScriptError> {
+        let named = matches!((self.peek(), self.peek_at(1)), (Tok::Word(_), Tok::Punct('=')));
+        if define && !named {
+            return Err(self.unexpected("NAME=value after `--define=`"));
+        }
         let value = match self.peek() {
             Tok::Int(s) | Tok::Float(s) | Tok::Ipv4(s) | Tok::Ipv6(s) | Tok::Str(s) => {
                 s.to_string()

@@ -39,8 +39,23 @@ pub fn print(script: &Script) -> String {
 
 /// Whether an option's value is read back only as a string.
 fn needs_quotes(value: &str) -> bool {
-    !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':'))
-        || value.is_empty()
+    let word = |v: &str| !v.is_empty() && v.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let digits = |v: &str| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit());
+    let fraction = value.split_once('.').is_some_and(|(a, b)| digits(a) && digits(b));
+    !(word(value) || fraction || value.parse::<IpAddr>().is_ok() || has_own_quotes(value))
+}
+
+/// Whether there is a quote without a backslash, as in `NAME="text"` and never inside a string.
+fn has_own_quotes(value: &str) -> bool {
+    let mut bytes = value.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return true,
+            b'\\' => bytes.next(),
+            _ => None,
+        };
+    }
+    false
 }
 
 /// Nanoseconds as seconds, without needless zeros.

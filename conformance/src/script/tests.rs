@@ -80,54 +80,8 @@ fn own_scripts_parse() {
     parse_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("suites"));
 }
 
-const EVERYTHING: &str = r#"
---ip_version=ipv4 // comment
---local_ip=192.168.0.1
---define=CC="reno"
---strict_segments
-`./defaults.sh
- sysctl -q net.ipv4.tcp_ecn=1`
-# a comment, too
-0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
-+0 setsockopt(3, SOL_TCP, TCP_CONGESTION, CC, 4) = 0
-+.1 fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)
-+0...0.200 connect(3, {sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr("1.2.3.4")}, ...) = -1 ETIMEDOUT (Timed out)
-+0 > [ect0] SEWA 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 8>
-+.01~+.02 > (tos 0x10, flowlabel 0xabcde) .5 1:1(0) ack 1 <...>
-* > P5. 1:11(10) ack 1 win 5 urg 3 <nop,nop,sack 1:2 3:4>
-+0 > 8080 > $p S 0:0(0)
-+0 < [ttl 3] 80 > 8080 - 5:5(0) win 0 <ECN e0b 1 ceb 2 e1b 3,nop,FO,eol,eol>
-+0 < S 0:3(3) win 65535 <FO 1122334455667788,nop,nop,md5 00112233445566778899aabbccddeeff,nop,nop,FOEXP,eol,nop,nop,nop>
-+0 < icmp unreachable frag_needed mtu 1200 [1:1001(1000)]
-+0 > [noecn] icmp echo_reply id 7 [udp (12)]
-+0 < udp 5 > 6 (100)
-/* a
-   block */
-+0 recvmsg(3, {msg_name(...)=..., msg_iov(2)=[{..., 10}, {..., 20}], msg_flags=MSG_A|MSG_B,
-   msg_control=[{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data={scm_sec=0, scm_nsec=5}}]}, 0) = 30
-+0 epoll_wait(5, {events=EPOLLIN, ptr=4}, 1, 0) = 1
-+0 read(3, "ab\n"..., 3) = 3
-+0 epoll_ctl(5, EPOLL_CTL_ADD, 3, {.events=EPOLLIN|EPOLLET, .data.fd=3}) = 0
-+0 getsockopt(3, SOL_TCP, TCP_INFO, {tcpi_state=TCP_ESTABLISHED, tcpi_rtt=...}, [sizeof(struct tcp_info)]) = 0
-+0 setsockopt(3, SOL_SOCKET, SO_RCVTIMEO, {tv_sec=1, tv_usec=(long)0}, CMSG_LEN(4)) = -1 EINVAL (Invalid argument)
-+0 f({flags [checksum present, sequence# present], sum 0x12, off 3, key=7, seq 9}, {(label 5, tc 1, [S], ttl 3)}, {}) = 0
-+0 > ipv4 [ttl 9] 1.2.3.4 > 5.6.7.8: ipv6 fd::1 > fd::2: gre flags 0x8001 sum 0 off 0 key 0 seq 0: gre: . 1:1(0) ack 1
-+0 < mpls (label 1, tc 2, ttl 3) (label 4, tc 5, [S], ttl 6): encap psp spi 0x10 . 1:1(0) ack 1 win 9
-+0 < udplite 5 > 6 (100, 8)
-+0 > @4 S 0:0(0) ack $a win $w <mss 1000,sack auto,TS val $t ecr ...,md5 valid>
-+0 < @peer $p-1 > 80 P. $a+1:$a+6(5) ack $a-3 win $w <opt 253 [de ad],raw [1e 04 0000]>
-+0 > eth: [ff:ff:ff:ff:ff:ff 020000 ?? 4? 12 0806 ...]
-+0 < raw: [45000014 00000000 ff01 0000 c0000201 c0a80001]
-+0 < arp reply sender_mac=02:00:00:00:00:01 sender=192.0.2.1
-+0 > igmp v3_report group=224.0.0.251 record=4
-+0 < ndp neighbor_solicit target=fe80::1 lladdr=02:00:00:00:00:02 hop_limit=255
-+0 link down eth0
-+.1 link up
-+0 fault rx_crc(3, 0x10)
-+0 `sleep 1`
-+0 %{ assert tcpi_rtt == 5, 'rtt=%d' % tcpi_rtt }%
-`cleanup`
-"#;
+/// A script with every construct.
+const EVERYTHING: &str = include_str!("everything.pkt");
 
 #[test]
 fn everything_survives_printing() {

@@ -164,7 +164,10 @@ impl<'a> Spacing<'a> {
 
     fn step(&mut self, tok: Tok<'a>) {
         self.depth = self.open.len();
+        let end = if self.kind == Kind::Call { ')' } else { ']' };
         match tok {
+            // What a note or bytes hold is no bracket to count.
+            _ if self.inside(Bracket::AsWritten) && tok != Tok::Punct(end) => {}
             Tok::Punct('(') => {
                 let note = self.kind == Kind::Call
                     && self.result
