@@ -243,7 +243,8 @@ impl Parser<'_> {
             }
             Tok::Punct('.') | Tok::Float(_) => {}
             Tok::Word(word) => {
-                if let Some(help) = text::did_you_mean(word, PACKET_WORDS) {
+                let flags = word.bytes().all(|b| b"FSRPUEWA01234567".contains(&b));
+                if let Some(help) = text::did_you_mean(word, PACKET_WORDS).filter(|_| !flags) {
                     return Err(self.unexpected("TCP flags, `udp` or `icmp`").with_help(help));
                 }
                 push(word, whole);
