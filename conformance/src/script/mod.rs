@@ -24,6 +24,8 @@ mod span;
 mod text;
 
 #[cfg(test)]
+mod broken;
+#[cfg(test)]
 mod tests;
 
 pub use ast::Script;

@@ -275,8 +275,12 @@ impl<'a> Parser<'a> {
         while let Tok::Option(name) = self.peek() {
             let start = self.span();
             self.bump();
-            let value =
-                if self.eat('=') { Some(self.option_value(name == "define")?) } else { None };
+            let value = if self.eat('=') {
+                Some(self.option_value(name == "define")?)
+            } else {
+                self.no_value_without_sign(name)?;
+                None
+            };
             options.push(OptionLine {
                 name: name.to_string(),
                 value,
@@ -286,7 +290,28 @@ impl<'a> Parser<'a> {
         Ok(options)
     }
 
+    /// Whether the next token stands on the line of the last one.
+    fn same_line(&self) -> bool {
+        let gap = Span { start: self.last_span().end, end: self.span().start };
+        !self.source.slice(gap).contains('\n')
+    }
+
+    /// `--mss 1000`: what follows an option on its line is meant to be its value.
+    fn no_value_without_sign(&self, name: &str) -> Result<(), ScriptError> {
+        let apart = matches!(self.peek(), Tok::Option(_) | Tok::Command(_) | Tok::End);
+        if apart || !self.same_line() {
+            return Ok(());
+        }
+        let error = self.unexpected(&format!("the end of the line after `--{name}`"));
+        Err(error.with_help(format!("a value follows `=`, as in `--{name}=value`")))
+    }
+
     fn option_value(&mut self, define: bool) -> Result<String, ScriptError> {
+        if !self.same_line() {
+            let end = self.last_span().end as usize;
+            let message = "expected a value for the option on its line";
+            return Err(self.error(Span::new(end, end), message));
+        }
         let named = matches!((self.peek(), self.peek_at(1)), (Tok::Word(_), Tok::Punct('=')));
         if define && !named {
             return Err(self.unexpected("NAME=value after `--define=`"));
@@ -356,6 +381,11 @@ impl<'a> Parser<'a> {
                         "a command without a time can only be the last thing in a script",
                     );
                     return Err(error.with_help("write a time before it, for example `+0`"));
+                }
+                Tok::Command(_) => {
+                    let error = self.error(self.span(), "a second init command");
+                    let help = "one command runs before the first event; it may have many lines";
+                    return Err(error.with_help(help));
                 }
                 Tok::Option(name) => {
                     let message =

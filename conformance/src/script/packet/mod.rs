@@ -45,7 +45,7 @@ impl Parser<'_> {
         let body = self.body(direction)?;
         let below_ip = matches!(body, Body::Eth(_) | Body::Raw(_) | Body::Link(_));
         if below_ip && (ip != IpInfo::default() || !outer.is_empty() || psp.is_some()) {
-            let span = start.to(ip_span);
+            let span = if ip == IpInfo::default() { start } else { ip_span };
             return Err(self.error(span, "nothing can be said of the headers of such a packet"));
         }
         if matches!((&body, ip.tos), (Body::Udp(_), Tos::Ecn(_))) {

@@ -55,7 +55,15 @@ impl Parser<'_> {
 
     fn tcp_option(&mut self) -> Result<TcpOption, ScriptError> {
         let span = self.span();
-        let Tok::Word(word) = self.peek() else { return Err(self.unexpected("a TCP option")) };
+        let Tok::Word(word) = self.peek() else {
+            let error = self.unexpected("a TCP option");
+            return Err(match (self.peek(), self.peek_at(1)) {
+                (Tok::Int(_), Tok::Punct(':')) => {
+                    error.with_help("SACK blocks have no comma between them: `sack 1:2 3:4`")
+                }
+                _ => error,
+            });
+        };
         self.bump();
         Ok(match word {
             "eol" => TcpOption::Eol,
