@@ -12,6 +12,7 @@ use crate::fs::{FileId, FileKind};
 use crate::kernel::Kernel;
 use crate::net::core::sock::{MAX_SCHEDULE_TIMEOUT, SockId};
 use crate::net::ipv4::af_inet;
+use crate::net::ipv4::tcp::{tcp_adjudge_to_death, tcp_lingering};
 use crate::net::ipv4::tcp_sock::{Progress, RecvMsg, SendMsg};
 use crate::net::socket::{
     __sys_accept4_file, __sys_bind, __sys_connect_file, __sys_listen, __sys_socket, sock_recvmsg,
@@ -402,7 +403,7 @@ fn close_socket(k: &mut Kernel, task: TaskId, mut sock: crate::net::socket::Sock
         return Outcome::Done(Err(e));
     }
     match linger {
-        Some(time) if af_inet::tcp_lingering(&k.socks, sock.sk) => {
+        Some(time) if tcp_lingering(&k.socks, sock.sk) => {
             if time < MAX_SCHEDULE_TIMEOUT {
                 let expires = k.net.jiffies().saturating_add(time);
                 k.net.mod_timer(TimerId::Task(task), expires);
@@ -518,9 +519,10 @@ fn try_once(
         Blocked::EpollWait { file, max } => Ok(try_epoll_wait(k, file, max, timed_out)),
         Blocked::Splice(splice) => try_splice(k, splice, timed_out),
         Blocked::Close { sk } => {
-            if !timed_out && af_inet::tcp_lingering(&k.socks, sk) {
+            if !timed_out && tcp_lingering(&k.socks, sk) {
                 return Ok(Outcome::Wait(Blocked::Close { sk }));
             }
+            tcp_adjudge_to_death(&mut k.socks, &mut k.net, sk);
             done(Ret::Int(0))
         }
     }

@@ -460,13 +460,6 @@ pub(crate) fn inet_release(
     Ok(())
 }
 
-/// Whether a closed connection still has something to send, for a close(2) that lingers.
-pub(crate) fn tcp_lingering(socks: &Socks, id: SockId) -> bool {
-    // sk_stream_wait_close() waits in these states.
-    let closing = TcpState::FinWait1.mask() | TcpState::Closing.mask() | TcpState::LastAck.mask();
-    socks.tcp(id).is_some_and(|tp| tp.sk.sk_state.is_in(closing))
-}
-
 /// getsockname(2) (`peer` 0), getpeername(2) (1), and the name that accept(2) gives (2), which a
 /// connection has even if it is over (`inet_getname`).
 ///

@@ -69,7 +69,8 @@ fn purge_receive_queue(tp: &mut TcpSock, net: &mut Net) -> u32 {
 }
 
 /// close(2) of the last descriptor (Linux `tcp_close()`): the socket becomes an orphan, which the
-/// protocol ends by itself. A caller that lingers waits afterwards.
+/// protocol ends by itself. With SO_LINGER it stays the caller's while its FIN is not acknowledged
+/// ([`tcp_lingering`]); the caller waits and then calls [`tcp_adjudge_to_death`].
 #[traced]
 pub(crate) fn tcp_close(socks: &mut Socks, net: &mut Net, id: SockId) {
     let Some(tp) = socks.tcp_mut(id) else { return };
@@ -82,7 +83,17 @@ pub(crate) fn tcp_close(socks: &mut Socks, net: &mut Net, id: SockId) {
     }
     // What came meanwhile meets the closing state, before the socket is an orphan.
     __release_sock(socks, net, id);
-    adjudge_to_death(socks, net, id);
+    if !tcp_lingering(socks, id) {
+        tcp_adjudge_to_death(socks, net, id);
+    }
+}
+
+/// Whether close(2) waits for the end of sending (`sk_stream_wait_close()`, `sk_stream_closing()`).
+pub(crate) fn tcp_lingering(socks: &Socks, id: SockId) -> bool {
+    let closing = TcpState::FinWait1.mask() | TcpState::Closing.mask() | TcpState::LastAck.mask();
+    socks.tcp(id).is_some_and(|tp| {
+        tp.sk.linger.is_some_and(|time| time > 0) && tp.sk.sk_state.is_in(closing)
+    })
 }
 
 /// Ends both streams: reset if something was left unread or SO_LINGER is 0, else FIN.
@@ -105,8 +116,9 @@ fn finish_streams(tp: &mut TcpSock, net: &mut Net) {
     }
 }
 
-/// The user is gone: the socket is an orphan that the protocol ends by itself.
-fn adjudge_to_death(socks: &mut Socks, net: &mut Net, id: SockId) {
+/// The user is gone: the socket is an orphan that the protocol ends by itself (the label
+/// `adjudge_to_death` in Linux `__tcp_close()`).
+pub(crate) fn tcp_adjudge_to_death(socks: &mut Socks, net: &mut Net, id: SockId) {
     socks.orphans += 1;
     let orphans = socks.orphans;
     let Some(tp) = socks.tcp_mut(id) else { return };
