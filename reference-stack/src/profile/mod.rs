@@ -120,6 +120,10 @@ pub struct Profile {
     pub reqsk_rst_exact: bool,
     /// TCP_INFO tells that a socket was made by Fast Open (`TCPI_OPT_TFO_CHILD`, 6.16 and later).
     pub tcpi_tfo_child: bool,
+    /// A connection that replaces one in TIME-WAIT starts beyond its last number, and whatever the
+    /// listener's queue (6.10 and later; before, the number was overwritten on its way: asked of
+    /// 6.1.192).
+    pub tw_isn_kept: bool,
 }
 
 impl Profile {
@@ -158,6 +162,7 @@ impl Profile {
             drs_doubles_first: version == Version::V7_2,
             reqsk_rst_exact: version > Version::V5_15,
             tcpi_tfo_child: modern,
+            tw_isn_kept: modern,
         }
     }
 

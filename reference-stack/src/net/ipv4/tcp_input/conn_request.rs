@@ -43,8 +43,10 @@ pub(crate) fn tcp_conn_request(
     skb: &Skb,
     tw_isn: Option<SeqNum>,
 ) {
+    let tw_isn = tw_isn.filter(|_| net.profile.tw_isn_kept);
     let Some(tp) = socks.tcp_mut(listener) else { return };
-    if tp.icsk.reqsk_qlen >= tp.sk.sk_max_ack_backlog && tw_isn.is_none() {
+    // One more than the backlog, as in the accept queue: listen(0) takes one connection.
+    if tp.icsk.reqsk_qlen > tp.sk.sk_max_ack_backlog && tw_isn.is_none() {
         net.mib.inc(TcpExt::TCPReqQFullDrop);
         return tcp_listendrop(tp, net);
     }
