@@ -233,6 +233,9 @@ impl Reference {
                 "window" => route.window = Some(number()?),
                 "metric" => route.metric = number()?,
                 "quickack" => route.quickack = number()? != 0,
+                "hoplimit" => route.hoplimit = Some(value.parse().map_err(|_| invalid())?),
+                "congctl" => route.congctl = Some(value.clone()),
+                "rto_min" => route.rto_min_ms = Some(milliseconds(value).ok_or_else(invalid)?),
                 "src" => src = Some(value.parse::<IpAddr>().map_err(|_| invalid())?),
                 _ => {
                     return Err(Refusal::Unsupported(format!(
@@ -256,7 +259,8 @@ impl Reference {
         };
         let mask = u32::MAX.checked_shl(32 - u32::from(plen)).unwrap_or(0);
         route.dst = Some((Ipv4Addr::from_bits(to.to_bits() & mask), plen));
-        route.via = via.map(v4).transpose()?;
+        // As in set_up(): on Ethernet nobody would answer for an address of one's own.
+        route.via = via.filter(|via| *via != self.own).map(v4).transpose()?;
         route.src = src.map(v4).transpose()?;
         self.kernel.ip_route(verb, &route).map_err(refused)
     }
@@ -284,8 +288,21 @@ impl Reference {
             initcwnd: like.initcwnd,
             initrwnd: like.initrwnd,
             quickack: like.quickack,
+            congctl: like.congctl,
+            rto_min_ms: like.rto_min_ms,
         };
         self.kernel.ip6_route(verb, &route).map_err(refused)
+    }
+}
+
+/// iproute2's times: `40ms`, `2s`; a bare number is milliseconds.
+fn milliseconds(text: &str) -> Option<u32> {
+    if let Some(ms) = text.strip_suffix("ms") {
+        return ms.parse().ok();
+    }
+    match text.strip_suffix('s') {
+        Some(seconds) => seconds.parse::<u32>().ok()?.checked_mul(1000),
+        None => text.parse().ok(),
     }
 }
 

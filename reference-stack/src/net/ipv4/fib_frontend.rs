@@ -10,6 +10,7 @@ use super::route::{RtType, rt_cache_flush};
 use crate::errno::Errno;
 use crate::net::Net;
 use crate::net::core::dev::{DevId, IFF_LOOPBACK};
+use crate::net::core::sysctl::CongestionName;
 use reference_stack_macros::traced;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -53,6 +54,10 @@ pub struct RouteSpec {
     pub initrwnd: Option<u32>,
     /// `quickack`.
     pub quickack: bool,
+    /// `congctl`: the congestion control of connections on this route, by its name.
+    pub congctl: Option<String>,
+    /// `rto_min`, milliseconds.
+    pub rto_min_ms: Option<u32>,
     /// What becomes of packets that match.
     pub kind: RouteKind,
 }
@@ -520,6 +525,11 @@ fn table_of(route: &RouteSpec) -> u32 {
     }
 }
 
+/// The congestion control that a route names; an unknown one is refused (`tcp_ca_get_key_by_name`).
+pub(crate) fn congctl(name: Option<&str>) -> Result<Option<CongestionName>, Errno> {
+    name.map(|name| CongestionName::from_name(name).ok_or(Errno::EINVAL)).transpose()
+}
+
 fn route_dev(net: &Net, route: &RouteSpec) -> Result<Option<DevId>, Errno> {
     route.dev.as_ref().map(|n| net.devs.by_name(n).ok_or(Errno::ENODEV)).transpose()
 }
@@ -564,6 +574,8 @@ fn fib_create_info(net: &Net, route: &RouteSpec, mode: Insert) -> Result<FibConf
                 initcwnd: route.initcwnd.unwrap_or(0),
                 initrwnd: route.initrwnd.unwrap_or(0),
                 quickack: route.quickack,
+                cc_algo: congctl(route.congctl.as_deref())?,
+                rto_min_ms: route.rto_min_ms.unwrap_or(0),
             },
             by_kernel: false,
         },
@@ -581,7 +593,7 @@ fn fib_check_nh(net: &Net, route: &RouteSpec, scope: RtScope) -> Result<FibNh, E
         let nh_scope = if scope == RtScope::Host { RtScope::Nowhere } else { RtScope::Host };
         return Ok(FibNh { dev, gw: None, scope: nh_scope });
     };
-    if scope >= RtScope::Link || inet_addr_type(net, gw) != RtType::Unicast {
+    if scope >= RtScope::Link {
         return Err(Errno::EINVAL);
     }
     // The gateway must be on a link: the look-up asks for a nearer scope than the route's.

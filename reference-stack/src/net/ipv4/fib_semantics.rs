@@ -3,6 +3,7 @@
 use super::route::RtType;
 use crate::errno::Errno;
 use crate::net::core::dev::DevId;
+use crate::net::core::sysctl::CongestionName;
 use std::net::Ipv4Addr;
 
 /// `RT_TABLE_MAIN`.
@@ -45,6 +46,10 @@ pub(crate) struct Metrics {
     pub(crate) initcwnd: u32,
     pub(crate) initrwnd: u32,
     pub(crate) quickack: bool,
+    /// RTAX_CC_ALGO: the congestion control of connections on this route.
+    pub(crate) cc_algo: Option<CongestionName>,
+    /// RTAX_RTO_MIN, locked; milliseconds.
+    pub(crate) rto_min_ms: u32,
 }
 
 /// The next hop of a route (`struct fib_nh`).

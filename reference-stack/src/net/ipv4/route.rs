@@ -10,6 +10,7 @@ use crate::net::core::dev::{DevId, IFF_BROADCAST, IFF_LOOPBACK, LOOPBACK_DEV};
 use crate::net::core::neighbour;
 use crate::net::core::skbuff::SkbRt;
 use crate::net::core::sock::SockCommon;
+use crate::net::core::sysctl::CongestionName;
 use crate::time::Jiffies;
 use reference_stack_macros::traced;
 use std::net::{IpAddr, Ipv4Addr};
@@ -107,6 +108,10 @@ pub(crate) struct Dst {
     pub(crate) initcwnd: u32,
     pub(crate) initrwnd: u32,
     pub(crate) quickack: bool,
+    /// RTAX_CC_ALGO.
+    pub(crate) cc_algo: Option<CongestionName>,
+    /// RTAX_RTO_MIN where it is locked, milliseconds; 0: not set.
+    pub(crate) rto_min_ms: u32,
     /// When `mtu` is forgotten, if it was learned.
     pub(crate) expires: Option<Jiffies>,
     pub(crate) genid: u32,
@@ -360,6 +365,8 @@ fn mkroute_output(
         initcwnd: metrics.initcwnd,
         initrwnd: metrics.initrwnd,
         quickack: metrics.quickack,
+        cc_algo: metrics.cc_algo,
+        rto_min_ms: metrics.rto_min_ms,
         expires: learned.map(|p| p.expires),
         genid: net.ip.rt_genid,
     })

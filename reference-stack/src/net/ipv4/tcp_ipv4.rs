@@ -571,8 +571,10 @@ pub(crate) fn tcp_v4_syn_recv_sock(
 
 /// `tcp_ca_openreq_child`.
 fn tcp_ca_openreq_child(tp: &mut TcpSock, net: &mut Net) {
-    use super::tcp_cong::{tcp_assign_congestion_control, tcp_set_ca_state};
-    if !tp.icsk.icsk_ca_setsockopt {
+    use super::tcp_cong::{CongestionOps, tcp_assign_congestion_control, tcp_set_ca_state};
+    if let Some(named) = tp.sk.sk_dst.as_ref().and_then(|dst| dst.cc_algo) {
+        tp.icsk.icsk_ca = CongestionOps::new(named);
+    } else if !tp.icsk.icsk_ca_setsockopt {
         tcp_assign_congestion_control(tp, net);
     }
     tp.icsk.icsk_ca_initialized = false;

@@ -3,6 +3,7 @@
 
 use super::tcp_cong::tcp_in_slow_start;
 use super::tcp_fastopen::TcpFastopenCookie;
+use super::tcp_output::tcp_rto_min;
 use super::tcp_sock::*;
 use crate::lib::hash::DetHashMap;
 use crate::net::Net;
@@ -202,7 +203,7 @@ pub(crate) fn tcp_init_metrics(tp: &mut TcpSock, net: &mut Net) {
     if cached_rtt > tp.srtt_us {
         let jiffy_us = 1_000_000 / net.time.hz();
         let rtt = Jiffies::from(cached_rtt / (8 * jiffy_us));
-        tp.icsk.icsk_rto = rtt + (2 * rtt).max(tp.icsk.icsk_rto_min);
+        tp.icsk.icsk_rto = rtt + (2 * rtt).max(tcp_rto_min(tp, net));
     } else if tp.srtt_us == 0 {
         let fallback = 3 * Jiffies::from(net.time.hz());
         tp.rttvar_us = net.time.jiffies_to_usecs(fallback) as u32;

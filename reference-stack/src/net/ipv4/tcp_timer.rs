@@ -364,7 +364,7 @@ fn backoff(tp: &mut TcpSock, net: &mut Net) {
     if thin {
         tp.icsk.icsk_backoff = 0;
         tp.icsk.icsk_rto =
-            super::tcp_input::__tcp_set_rto(tp, net).clamp(tp.icsk.icsk_rto_min, max);
+            super::tcp_input::__tcp_set_rto(tp, net).clamp(tcp_rto_min(tp, net).min(max), max);
     } else if !linear_syn {
         tp.icsk.icsk_rto = (tp.icsk.icsk_rto << 1).min(max);
     } else {

@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
 use crate::net::Net;
 use crate::net::core::dev::{DevId, IFF_LOOPBACK, LOOPBACK_DEV};
+use crate::net::ipv4::fib_frontend::congctl;
 use crate::net::ipv4::fib_semantics::{Metrics, fib_error};
 use crate::net::ipv4::mib::Ip6;
 use crate::net::ipv4::route::{Dst, RTCF_LOCAL, RTCF_MULTICAST, RtType, rt_cache_flush};
@@ -55,6 +56,10 @@ pub struct Route6Spec {
     pub initrwnd: Option<u32>,
     /// `quickack`: no delayed ACKs.
     pub quickack: bool,
+    /// `congctl`: the congestion control of connections on this route, by its name.
+    pub congctl: Option<String>,
+    /// `rto_min`, milliseconds.
+    pub rto_min_ms: Option<u32>,
 }
 
 /// A route (`struct fib6_info`).
@@ -213,6 +218,8 @@ pub(crate) fn ip6_route_add(net: &mut Net, spec: &Route6Spec, replace: bool) -> 
             initcwnd: spec.initcwnd.unwrap_or(0),
             initrwnd: spec.initrwnd.unwrap_or(0),
             quickack: spec.quickack,
+            cc_algo: congctl(spec.congctl.as_deref())?,
+            rto_min_ms: spec.rto_min_ms.unwrap_or(0),
             ..Metrics::default()
         },
     };
@@ -339,6 +346,8 @@ fn dst_of(net: &Net, route: &Rt6, dev: DevId, daddr: Ipv6Addr) -> Dst {
         initcwnd: metrics.initcwnd,
         initrwnd: metrics.initrwnd,
         quickack: metrics.quickack,
+        cc_algo: metrics.cc_algo,
+        rto_min_ms: metrics.rto_min_ms,
         expires: learned.map(|e| e.expires),
         genid: net.ip.rt_genid,
     }

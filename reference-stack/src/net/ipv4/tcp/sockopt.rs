@@ -87,6 +87,12 @@ pub(crate) fn tcp_setsockopt(
             set_quickack(tp, net, val);
             Ok(())
         }
+        TCP_THIN_LINEAR_TIMEOUTS => {
+            tp.thin_lto = within(val, 0, 1)? != 0;
+            Ok(())
+        }
+        // Taken and without effect since RACK (4.19).
+        TCP_THIN_DUPACK => within(val, 0, 1).map(drop),
         TCP_USER_TIMEOUT => {
             tp.icsk.icsk_user_timeout = u32::try_from(val).map_err(|_| Errno::EINVAL)?;
             Ok(())
@@ -302,6 +308,8 @@ pub(crate) fn tcp_getsockopt(
         }
         TCP_WINDOW_CLAMP => tp.window_clamp.into(),
         TCP_QUICKACK => i64::from(!inet_csk_in_pingpong_mode(tp, net)),
+        TCP_THIN_LINEAR_TIMEOUTS => tp.thin_lto.into(),
+        TCP_THIN_DUPACK => 0,
         TCP_USER_TIMEOUT => tp.icsk.icsk_user_timeout.into(),
         TCP_NOTSENT_LOWAT => tp.notsent_lowat.into(),
         TCP_INQ => tp.recvmsg_inq.into(),

@@ -7,7 +7,7 @@ use crate::net::ipv4::inet_connection_sock::{
     inet_csk_reset_xmit_timer, tcp_rto_max, tcp_timeout_init,
 };
 use crate::net::ipv4::route::Dst;
-use crate::net::ipv4::tcp_cong::tcp_assign_congestion_control;
+use crate::net::ipv4::tcp_cong::{CongestionOps, tcp_assign_congestion_control};
 use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, tcp_fastopen_cookie_check};
 use crate::net::ipv4::tcp_input::{tcp_clear_retrans, tcp_initialize_rcv_mss};
 
@@ -62,9 +62,11 @@ pub(crate) fn tcp_connect_init(tp: &mut TcpSock, net: &mut Net) {
     tcp_clear_retrans(tp);
 }
 
-/// A route may name a congestion control; none here does (Linux `tcp_ca_dst_init()`).
+/// The congestion control that the route names, else the namespace's (Linux `tcp_ca_dst_init()`).
 fn tcp_ca_dst_init(tp: &mut TcpSock, net: &mut Net) {
-    if !tp.icsk.icsk_ca_setsockopt && !tp.icsk.icsk_ca_initialized {
+    if let Some(named) = tp.sk.sk_dst.as_ref().and_then(|dst| dst.cc_algo) {
+        tp.icsk.icsk_ca = CongestionOps::new(named);
+    } else if !tp.icsk.icsk_ca_setsockopt && !tp.icsk.icsk_ca_initialized {
         tcp_assign_congestion_control(tp, net);
     }
 }

@@ -469,7 +469,7 @@ pub(crate) fn __tcp_send_ack(tp: &mut TcpSock, net: &mut Net, rcv_nxt: SeqNum) {
 fn tcp_delack_max(tp: &TcpSock, net: &Net) -> Jiffies {
     let most = tp.icsk.icsk_delack_max;
     if net.profile.delack_below_rto_min {
-        most.min(tp.icsk.icsk_rto_min.saturating_sub(1).max(1))
+        most.min(tcp_rto_min(tp, net).saturating_sub(1).max(1))
     } else {
         most
     }

@@ -111,7 +111,15 @@ pub(crate) fn tcp_send_probe0(tp: &mut TcpSock, net: &mut Net) {
 
 /// Smallest RTO of this connection, microseconds (`tcp_rto_min_us`).
 pub(crate) fn tcp_rto_min_us(tp: &TcpSock, net: &Net) -> u64 {
-    net.time.jiffies_to_usecs(tp.icsk.icsk_rto_min)
+    net.time.jiffies_to_usecs(tcp_rto_min(tp, net))
+}
+
+/// The least RTO, jiffies: the route's, else the socket's (Linux `tcp_rto_min()`).
+pub(crate) fn tcp_rto_min(tp: &TcpSock, net: &Net) -> Jiffies {
+    match tp.sk.sk_dst.as_ref().map(|dst| dst.rto_min_ms) {
+        None | Some(0) => tp.icsk.icsk_rto_min,
+        Some(ms) => net.time.msecs_to_jiffies(ms.into()),
+    }
 }
 
 /// Microseconds until the RTO of the oldest segment (`tcp_rto_delta_us`); negative: overdue.
