@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use conformance::results::{KnownResults, Nic};
-use conformance::run::{CaseId, RunOptions, discover, run_file};
+use conformance::run::{CaseId, RunOptions, discover, profiles, run_file};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -35,7 +35,12 @@ fn known() -> Result<KnownResults, Failed> {
 }
 
 fn case(script: &CaseId, nic: Nic) -> Result<(), Failed> {
-    let options = RunOptions { nic, ..RunOptions::default() };
+    let defaults = RunOptions::default();
+    // On the default kernel, or the first that the script is true of.
+    let kernels = profiles(&std::fs::read_to_string(&script.path)?);
+    let other = kernels.filter(|kernels| !kernels.contains(&defaults.version));
+    let version = other.and_then(|kernels| kernels.first().copied()).unwrap_or(defaults.version);
+    let options = RunOptions { nic, version, ..defaults };
     let mut case = run_file(&script.path, &options)?;
     case.id.clone_from(&script.id);
     known()?.apply(std::slice::from_mut(&mut case));

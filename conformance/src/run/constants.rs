@@ -46,7 +46,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("F_GETFD", 1), ("F_SETFD", 2), ("F_GETFL", 3), ("F_SETFL", 4),
     ("O_RDONLY", 0), ("O_WRONLY", 1), ("O_RDWR", 2), ("O_NONBLOCK", 0o4000), ("FD_CLOEXEC", 1),
     ("SHUT_RD", 0), ("SHUT_WR", 1), ("SHUT_RDWR", 2),
-    ("SIOCINQ", 0x541b), ("FIONREAD", 0x541b), ("SIOCOUTQ", 0x5411), ("SIOCOUTQNSD", 0x894b),
+    ("SIOCINQ", 0x541b), ("FIONREAD", 0x541b), ("SIOCOUTQ", 0x5411), ("SIOCOUTQNSD", 0x894b), ("SIOCATMARK", 0x8905),
     ("POLLIN", 0x1), ("POLLPRI", 0x2), ("POLLOUT", 0x4), ("POLLERR", 0x8), ("POLLHUP", 0x10), ("POLLNVAL", 0x20),
     ("POLLRDNORM", 0x40), ("POLLRDBAND", 0x80), ("POLLWRNORM", 0x100), ("POLLWRBAND", 0x200), ("POLLMSG", 0x400),
     ("POLLRDHUP", 0x2000),

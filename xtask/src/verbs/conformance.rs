@@ -11,7 +11,7 @@ use conformance::run::{self, RunOptions};
 use conformance::script::{Defines, Source};
 use reference_stack::Version;
 
-use super::real;
+use super::{profiles, real};
 use crate::Outcome;
 use crate::cli::{ConformanceArgs, IpName, NicName, TargetName};
 use crate::error::{CouldNotRun, read_text};
@@ -116,19 +116,30 @@ fn on_target(
         jobs: super::jobs(args.jobs),
     };
     let real_kernel = matches!(target, TargetName::Linux | TargetName::Uml) && !args.parse_only;
-    let (kernel, (cases, reports)) = if real_kernel {
-        let asked = real::asked(places, target, how.version.name(), args.uml.as_deref())?;
-        (asked.release(), real::run_all(ui, &work, &how, &asked)?)
-    } else {
-        (how.version.name().to_owned(), run_all(ui, places, &work, &how))
+    let asked = match real_kernel {
+        true => Some(real::asked(places, target, how.version.name(), args.uml.as_deref())?),
+        false => None,
     };
+    let kernel = asked.as_ref().map_or(how.version.name().to_owned(), |asked| asked.release());
+    let (work, skipped) = match args.parse_only {
+        true => (work, Vec::new()),
+        false => profiles::apart(work, target, &kernel),
+    };
+    let (mut cases, reports) = match &asked {
+        Some(asked) => real::run_all(ui, &work, &how, asked)?,
+        None => run_all(ui, places, &work, &how),
+    };
+    if !skipped.is_empty() {
+        cases.extend(skipped);
+        cases.sort_by(|a, b| a.id.cmp(&b.id));
+    }
     Ok(Ran { cases, reports, kernel })
 }
 
 /// One script on one attachment, in one IP version.
 pub(crate) struct Job<'a> {
     pub(super) script: &'a Script,
-    nic: Nic,
+    pub(super) nic: Nic,
     /// `None`: what the script says.
     pub(super) variant: Option<Variant>,
 }

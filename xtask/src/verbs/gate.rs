@@ -10,7 +10,7 @@ use conformance::results::{CaseResult, KnownResult, KnownResults, Status};
 use conformance::script::Defines;
 use reference_stack::Version;
 
-use super::{conformance as scripts, diff};
+use super::{conformance as scripts, diff, profiles};
 use crate::cli::{GateArgs, NicName};
 use crate::error::CouldNotRun;
 use crate::places::Places;
@@ -70,23 +70,31 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Every own script, on both attachments.
+    /// Every own script, on both attachments; those that are not true of the default kernel, on the first of theirs.
     fn scripts(&mut self, ui: &mut Ui) -> miette::Result<Vec<miette::Report>> {
         let scripts = selection::scripts(self.places, &[])?;
-        let work = scripts::jobs_of(&scripts, scripts::nics(NicName::All), scripts::variants(None));
-        let how = scripts::How {
-            version: KERNEL,
-            parse_only: false,
-            twice: false,
-            pcap: None,
-            defines: Defines::new(),
-            options: Vec::new(),
-            known: self.known,
-            jobs: super::jobs(self.args.jobs),
-        };
-        let (cases, reports) = scripts::run_all(ui, self.places, &work, &how);
-        self.cases.extend(cases);
-        Ok(reports)
+        let mut all = Vec::new();
+        for version in Version::ALL {
+            let mut work =
+                scripts::jobs_of(&scripts, scripts::nics(NicName::All), scripts::variants(None));
+            work.retain(|job| profiles::kernel_of(job, KERNEL) == version);
+            let how = scripts::How {
+                version,
+                parse_only: false,
+                twice: false,
+                pcap: None,
+                defines: Defines::new(),
+                options: Vec::new(),
+                known: self.known,
+                jobs: super::jobs(self.args.jobs),
+            };
+            if !work.is_empty() {
+                let (cases, reports) = scripts::run_all(ui, self.places, &work, &how);
+                self.cases.extend(cases);
+                all.extend(reports);
+            }
+        }
+        Ok(all)
     }
 
     /// Every capture; none when there are no captures, which is said.

@@ -7,6 +7,7 @@ pub(crate) mod fmt;
 pub(crate) mod fuzz;
 pub(crate) mod gate;
 pub(crate) mod guest;
+mod profiles;
 mod real;
 pub(crate) mod trace;
 
