@@ -13,10 +13,10 @@
 
 use crate::DRAM_BASE;
 use std::fmt;
-use std::sync::Arc;
+use triomphe::Arc;
 
 /// A shared byte buffer.
-pub type Buf = Arc<Vec<u8>>;
+pub type Buf = std::sync::Arc<Vec<u8>>;
 
 const PAGE: u32 = 4096;
 /// DRAM of the board in pages: 512 MiB.
@@ -289,7 +289,7 @@ impl DmaMem {
             self.rings[i] = Some(Ring { len: bytes, bytes: Arc::new([0; RING_MAX]) });
             return DmaAddr(DRAM_BASE + RING_BASE + i as u32 * PAGE);
         }
-        let buf = Arc::new(vec![0; bytes]);
+        let buf = Buf::new(vec![0; bytes]);
         let m = Mapping { buf, off: 0, len: bytes as u32, coherent: true };
         Arc::make_mut(&mut self.table).insert(m)
     }
@@ -395,14 +395,14 @@ impl DmaMem {
         let Some(Slot::First(m)) = Arc::make_mut(&mut self.table).slot_mut(page) else {
             return None;
         };
-        Arc::make_mut(&mut m.buf).get_mut(at as usize..at as usize + len as usize)
+        Buf::make_mut(&mut m.buf).get_mut(at as usize..at as usize + len as usize)
     }
 
     /// The slice that holds the bytes at an address: mappings are contiguous and an access stays within one. It shares the
     /// buffer, except of a ring, whose bytes are copied.
     pub fn slice(&self, addr: DmaAddr, len: u32) -> Result<Frag, BusError> {
         if ring_of(addr).is_some() {
-            return Ok(Frag::new(Arc::new(self.bytes(addr, len)?.to_vec())));
+            return Ok(Frag::new(Buf::new(self.bytes(addr, len)?.to_vec())));
         }
         let (_, m, at) = self.find(addr, len).ok_or(BusError { addr, len })?;
         Ok(Frag { buf: m.buf.clone(), off: at, len })
@@ -438,7 +438,7 @@ mod tests {
     use super::*;
 
     fn frag(len: usize, off: u32) -> Frag {
-        let buf: Buf = Arc::new((0..len).map(|i| i as u8).collect());
+        let buf = Buf::new((0..len).map(|i| i as u8).collect());
         Frag::new(buf).slice(off, u32::MAX)
     }
 
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn a_full_address_space_is_an_error_not_a_panic() {
         let mut m = DmaMem::new();
-        let f = Frag::new(Arc::new(vec![0; 256 << 20]));
+        let f = Frag::new(Buf::new(vec![0; 256 << 20]));
         assert_ne!(m.map(f.clone()), DmaAddr::ERROR);
         assert_ne!(m.map(f.clone()), DmaAddr::ERROR);
         assert_eq!(m.map(f), DmaAddr::ERROR);

@@ -1,8 +1,8 @@
 //! What a machine costs: a snapshot, a round trip between two machines through both rings, a
-//! connection's life, and bulk data.
+//! connection's life, bulk data beside smoltcp, and what many connections change.
 
-use common::Pair;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use common::{Connection, Pair};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use reference_stack::Version;
 use reference_stack::syscalls::{Call, Fd};
 use std::hint::black_box;
@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod smoltcp_loopback;
+
+/// The allocator of the command line.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn connected() -> (Pair, Fd, [Fd; 2]) {
     let mut pair = Pair::boot(Version::V5_15);
@@ -76,8 +81,45 @@ fn bulk(c: &mut Criterion) {
             }
         });
     });
+    let data = vec![7; SIZE];
+    for (name, checksums) in [("smoltcp", true), ("smoltcp without checksums", false)] {
+        let mut peer = smoltcp_loopback::Loopback::connected(checksums);
+        group.bench_function(name, |b| b.iter(|| peer.carry(&data)));
+    }
     group.finish();
 }
 
-criterion_group!(benches, snapshot, round_trip, connection_life, bulk);
+/// Two machines with so many connections, and ten of them from all over the tables.
+fn among(count: usize) -> (Pair, Vec<Connection>) {
+    let mut pair = Pair::boot(Version::V5_15);
+    pair.know_each_other();
+    let made = pair.connect_many(count);
+    let some = made.into_iter().step_by(count / 10).collect();
+    (pair, some)
+}
+
+/// A segment's cost must not grow with the connections that are only there.
+fn many_connections(c: &mut Criterion) {
+    let mut group = c.benchmark_group("64-byte round trip among connections");
+    let data = Arc::new(vec![7; 64]);
+    for count in [10, 1_000, 100_000] {
+        // Made when it is measured, not when another benchmark is chosen.
+        let mut made = None;
+        group.bench_function(BenchmarkId::from_parameter(count), |b| {
+            let (pair, some) = made.get_or_insert_with(|| among(count));
+            let mut turn = some.iter().cycle();
+            b.iter(|| {
+                let &Connection { tasks, fds } = turn.next().expect("a cycle has no end");
+                pair.tasks = tasks;
+                for from in [0, 1] {
+                    pair.send(from, fds[from], &data);
+                    pair.call(1 - from, Call::Read { fd: fds[1 - from], len: 64 });
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, snapshot, round_trip, connection_life, bulk, many_connections);
 criterion_main!(benches);

@@ -66,6 +66,7 @@ impl Reference {
         config.seed = options.seed;
         config.ipv6 = addresses.local.is_ipv6();
         let mut kernel = Kernel::boot(&config);
+        kernel.record_events();
         let main = kernel.task_new();
         let blocking = kernel.task_thread(main);
         let mut target = Reference {

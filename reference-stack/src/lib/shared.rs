@@ -1,7 +1,9 @@
 //! A part of a machine that its snapshots share until one of them changes it.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+/// The reference count of what snapshots share. It has no weak references, so that a look whether
+/// a part is shared is a plain load, where `std`'s is a locked operation on every change.
+pub(crate) use triomphe::Arc;
 
 /// Copied on write: a clone is a reference count, the first change afterwards a copy.
 #[derive(Clone, Debug, Default)]

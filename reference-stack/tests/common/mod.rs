@@ -22,6 +22,15 @@ pub(crate) struct Pair {
     pub(crate) delay: Nanos,
     /// Frames on the cable: when they arrive, at which machine.
     flying: VecDeque<(Nanos, usize, FrameOut)>,
+    /// The last port that machine 1 listens at.
+    port: u16,
+}
+
+/// Both ends of a connection: whose they are, and their descriptors.
+#[derive(Clone, Copy)]
+pub(crate) struct Connection {
+    pub(crate) tasks: [TaskId; 2],
+    pub(crate) fds: [Fd; 2],
 }
 
 /// A machine's address.
@@ -57,7 +66,7 @@ impl Pair {
         };
         let mut machines = [boot(0), boot(1)];
         let tasks = [machines[0].task_new(), machines[1].task_new()];
-        Self { machines, tasks, delay: 0, flying: VecDeque::new() }
+        Self { machines, tasks, delay: 0, flying: VecDeque::new(), port: PORT }
     }
 
     /// Gives each machine the other's hardware address for good.
@@ -140,21 +149,51 @@ impl Pair {
 
     /// A listener on machine 1.
     pub(crate) fn listen(&mut self) -> Fd {
+        self.listen_on(PORT)
+    }
+
+    /// A listener on machine 1, at another port.
+    pub(crate) fn listen_on(&mut self, port: u16) -> Fd {
         let fd = self.socket(1);
-        self.call(1, Call::Bind { fd, addr: server() });
+        self.call(1, Call::Bind { fd, addr: SockAddr::In { addr: address(1), port } });
         self.call(1, Call::Listen { fd, backlog: 128 });
         fd
     }
 
     /// A connection from machine 0 to the listener, without time: both descriptors.
     pub(crate) fn connect(&mut self, listener: Fd) -> [Fd; 2] {
+        self.connect_to(listener, PORT)
+    }
+
+    /// A connection from machine 0 to the listener at this port.
+    pub(crate) fn connect_to(&mut self, listener: Fd, port: u16) -> [Fd; 2] {
         let client = self.socket(0);
-        if self.start(0, Call::Connect { fd: client, addr: server() }).is_none() {
+        let addr = SockAddr::In { addr: address(1), port };
+        if self.start(0, Call::Connect { fd: client, addr }).is_none() {
             self.settle();
             self.completed(0).expect("the connection is made");
         }
         let accepted = self.call(1, Call::Accept4 { fd: listener, flags: 0 });
         [client, accepted.value() as Fd]
+    }
+
+    /// Connections beside those there are, in tasks of their own: a task has only so many
+    /// descriptors.
+    pub(crate) fn connect_many(&mut self, count: usize) -> Vec<Connection> {
+        const A_TASK: usize = 1000;
+        let own = self.tasks;
+        let mut made = Vec::with_capacity(count);
+        for start in (0..count).step_by(A_TASK) {
+            self.tasks = [self.machines[0].task_new(), self.machines[1].task_new()];
+            self.port += 1;
+            let port = self.port;
+            let listener = self.listen_on(port);
+            for _ in start..count.min(start + A_TASK) {
+                made.push(Connection { tasks: self.tasks, fds: self.connect_to(listener, port) });
+            }
+        }
+        self.tasks = own;
+        made
     }
 
     /// Writes on one machine and carries the frames.

@@ -6,6 +6,7 @@ use super::skbuff::{DropReason, Skb, kfree_skb};
 use super::sock::SkbQueue;
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::ethernet::eth_header;
 use crate::net::ipv4::arp;
@@ -15,7 +16,6 @@ use crate::net::ipv6::{self, ndisc};
 use crate::time::{Jiffies, TimerId};
 use reference_stack_macros::traced;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 /// A neighbour entry's number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -4,6 +4,7 @@
 use super::skbuff::Skb;
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
+use crate::lib::shared::Arc;
 use crate::net::ipv4::inet_hashtables::InetHashinfo;
 use crate::net::ipv4::route::Dst;
 use crate::net::ipv4::tcp_sock::{RequestSock, TcpSock, TimewaitSock};
@@ -13,7 +14,6 @@ use crate::time::Jiffies;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 /// A socket's number in the table of all sockets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -20,6 +20,7 @@ use super::udp::{
     udp_v4_get_port,
 };
 use crate::errno::Errno;
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState,
@@ -30,7 +31,6 @@ use crate::net::socket::{ProtoOps, Socket, SocketState};
 use crate::syscalls::SockAddr;
 use crate::uapi::*;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 /// `struct inet_protosw`: a type of socket and its protocol.
 struct InetProtosw {

@@ -3,6 +3,7 @@
 
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
+use crate::lib::shared::Arc;
 use crate::lib::siphash::siphash;
 use crate::net::Net;
 use crate::net::core::sock::{Sock, SockCommon, SockId, Socks, TcpState};
@@ -12,7 +13,6 @@ use crate::net::ipv4::tcp_ipv4::tcp_twsk_unique;
 use crate::net::ipv4::tcp_sock::{RequestSock, TimewaitSock, V6Addrs};
 use smallvec::SmallVec;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 /// A connection's key, seen from this host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

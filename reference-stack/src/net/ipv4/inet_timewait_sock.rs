@@ -2,11 +2,11 @@
 //! (Linux `inet_timewait_sock.c`, 5.15).
 
 use super::tcp_sock::{TcpSock, TimewaitSock, TwV6};
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::sock::{Sock, SockId, Socks, TcpState};
 use crate::net::ipv4::mib::TcpExt;
 use crate::time::{Jiffies, TimerId};
-use std::sync::Arc;
 
 /// Puts a TIME-WAIT socket in the place of a connection, under its tuple and its port
 /// (`inet_twsk_alloc`, `inet_twsk_hashdance`), for `timeo` jiffies. `None`: there are too many.

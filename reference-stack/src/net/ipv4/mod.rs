@@ -46,6 +46,8 @@ pub(crate) struct Ipv4 {
     pub(crate) fnhe: route::Fnhe,
     /// `rt_genid`: a cached route of another number is looked up again.
     pub(crate) rt_genid: u32,
+    /// The way in that was found last.
+    pub(crate) rx_route: Option<route::RxRoute>,
     /// The shared identification counters.
     pub(crate) idents: ip_output::IpIdents,
     /// Packets that wait for their other fragments.

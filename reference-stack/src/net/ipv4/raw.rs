@@ -8,6 +8,7 @@ use super::route::{Flow4, RtType, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use super::udp::UdpSock;
 use crate::errno::Errno;
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::skbuff::{DropReason, SKB_HEADROOM, Skb, kfree_skb, skb_data_align};
 use crate::net::core::sock::{RCV_SHUTDOWN, Sock, SockCommon, SockId, Socks, TcpState};
@@ -16,7 +17,6 @@ use crate::uapi::{
 };
 use hw_model::Frag;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 /// A fresh raw socket for ICMP (`raw_sk_init`). Its "port" is the protocol, so that it is never
 /// given one.

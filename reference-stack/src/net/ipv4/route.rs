@@ -383,11 +383,46 @@ pub(crate) enum InputRoute {
     Unreachable(Errno),
 }
 
-/// Decides what becomes of a received packet (`ip_route_input_slow`).
+/// What a packet from one host to a local address was found to be: the next one like it needs
+/// no look-up. Linux keeps the same with the socket (`sk_rx_dst`, which `tcp_v4_early_demux`
+/// uses) and with the next hop (`nhc_rth_input`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RxRoute {
+    daddr: Ipv4Addr,
+    saddr: Ipv4Addr,
+    tos: u8,
+    dev: DevId,
+    genid: u32,
+}
+
+/// Decides what becomes of a received packet (`ip_route_input_noref`).
+///
+/// # Errors
+/// Those of [`ip_route_input_slow`].
+pub(crate) fn ip_route_input(
+    net: &mut Net,
+    daddr: Ipv4Addr,
+    saddr: Ipv4Addr,
+    tos: u8,
+    dev: DevId,
+) -> Result<InputRoute, Errno> {
+    let key = RxRoute { daddr, saddr, tos, dev, genid: net.ip.rt_genid };
+    let local = InputRoute::Local(RtType::Local);
+    if net.ip.rx_route == Some(key) {
+        return Ok(local);
+    }
+    let route = ip_route_input_slow(net, daddr, saddr, tos, dev)?;
+    if route == local {
+        net.ip.rx_route = Some(key);
+    }
+    Ok(route)
+}
+
+/// Decides what becomes of a received packet by the tables.
 ///
 /// # Errors
 /// EINVAL: a martian, an address that cannot come from there or go there.
-pub(crate) fn ip_route_input(
+fn ip_route_input_slow(
     net: &Net,
     daddr: Ipv4Addr,
     saddr: Ipv4Addr,

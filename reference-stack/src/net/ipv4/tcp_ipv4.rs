@@ -19,6 +19,7 @@ use super::tcp_sock::*;
 use crate::errno::Errno;
 use crate::lib::checksum::csum_pseudo;
 use crate::lib::seqnum::SeqNum;
+use crate::lib::shared::Arc;
 use crate::lib::siphash::siphash;
 use crate::net::Net;
 use crate::net::core::skbuff::{
@@ -549,7 +550,7 @@ pub(crate) fn tcp_v4_syn_recv_sock(
     let listener = listener.clone();
     let port = req.ir_num;
     // Its place in the table first, so that the child knows its number.
-    let id = socks.insert(&net.wmem, |_| Sock::Tcp(std::sync::Arc::new(listener.clone())));
+    let id = socks.insert(&net.wmem, |_| Sock::Tcp(Arc::new(listener.clone())));
     let mut tp = tcp_create_openreq_child(&listener, net, req, seg, id);
     tp.sk.inet_id = net.rng.next_u32() as u16;
     match req.ir_v6 {

@@ -8,6 +8,7 @@ use super::route::{Dst, Flow4, RtType, dst_check, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::errno::Errno;
 use crate::lib::checksum::csum_pseudo;
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::{
@@ -24,7 +25,6 @@ use crate::uapi::{
 };
 use hw_model::Frag;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
 /// Bytes of a UDP header.
 pub(crate) const UDP_HLEN: usize = 8;
@@ -229,7 +229,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     let data = match up.pending.take() {
         Some(mut pending) => {
             pending.data.extend_from_slice(&msg.data);
-            Arc::new(pending.data)
+            hw_model::Buf::new(pending.data)
         }
         None => msg.data.clone(),
     };
@@ -279,7 +279,7 @@ fn route(up: &mut UdpSock, net: &mut Net, fl: &mut Flow4, connected: bool) -> Re
 fn build(
     up: &UdpSock,
     net: &mut Net,
-    data: &Arc<Vec<u8>>,
+    data: &hw_model::Buf,
     fl: &Flow4,
     dport: u16,
     whole: bool,

@@ -4,6 +4,7 @@ use super::addr::{is_linklocal, v4mapped};
 use super::addrconf::ipv6_chk_addr;
 use super::{Ipv6Pinfo, LOOPBACK4_IPV6};
 use crate::errno::Errno;
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::sock::{Sock, SockCommon, SockId, Socks, TcpState};
 use crate::net::ipv4::af_inet::{common, common_mut, get_port};
@@ -15,7 +16,6 @@ use crate::net::socket::{ProtoOps, Socket, SocketState};
 use crate::syscalls::SockAddr;
 use crate::uapi::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 
 /// The type's protocol and its operations (`inetsw6`). Raw sockets are not built.
 fn inetsw6_lookup(ty: i32, protocol: i32) -> Result<(u8, ProtoOps), Errno> {

@@ -18,6 +18,7 @@ use crate::Nanos;
 use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::errno::Errno;
 use crate::kernel::{FrameOut, NicConfig, NicKind, Port};
+use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::neighbour;
 use crate::net::core::skbuff::{DropReason, kfree_skb};
@@ -27,7 +28,6 @@ use crate::net::ipv6::addrconf::{self, Inet6Dev};
 use crate::net::sched::Qdisc;
 use hw_model::Mac;
 use std::ops::Index;
-use std::sync::Arc;
 
 /// A device's position in the table; its `ifindex` is one more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

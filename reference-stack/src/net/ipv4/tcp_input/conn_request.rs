@@ -4,6 +4,7 @@
 //! (`TCPReqQFullDrop`), as a kernel with `tcp_syncookies = 0` does.
 
 use super::*;
+use crate::lib::shared::Arc;
 use crate::net::core::sock::{Sock, SockId, Socks};
 use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv4::inet_connection_sock::tcp_timeout_init;
@@ -16,7 +17,6 @@ use crate::net::ipv6::addr::is_linklocal;
 use crate::net::ipv6::route::IPV6_MIN_MTU;
 use crate::time::TimerId;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Whether nobody may be added to the accept queue (`sk_acceptq_is_full`).
 pub(crate) fn sk_acceptq_is_full(tp: &TcpSock) -> bool {
