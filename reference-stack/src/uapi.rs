@@ -101,6 +101,13 @@ pub const SO_MAX_PACING_RATE: i32 = 47;
 pub const SO_MEMINFO: i32 = 55;
 pub const SO_ZEROCOPY: i32 = 60;
 
+pub const SO_EE_ORIGIN_LOCAL: u8 = 1;
+pub const SO_EE_ORIGIN_ICMP: u8 = 2;
+pub const SO_EE_ORIGIN_ICMP6: u8 = 3;
+pub const SO_EE_ORIGIN_TIMESTAMPING: u8 = 4;
+pub const SO_EE_ORIGIN_ZEROCOPY: u8 = 5;
+pub const SO_EE_CODE_ZEROCOPY_COPIED: u8 = 1;
+
 pub const IP_TOS: i32 = 1;
 pub const IP_TTL: i32 = 2;
 pub const IP_PKTINFO: i32 = 8;

@@ -144,6 +144,10 @@ impl Kernel {
         if alive != queued {
             leaks.push(format!("{alive} buffers are alive, {queued} of them are in queues"));
         }
+        let ubufs = self.net.skbs.ubufs.alive();
+        if ubufs != 0 && queued == 0 && self.socks.iter().next().is_none() {
+            leaks.push(format!("{ubufs} calls with MSG_ZEROCOPY still refer to their pages"));
+        }
         for (id, sock) in self.socks.iter() {
             let mut held = String::new();
             if let Sock::Tcp(tp) = sock
@@ -164,12 +168,8 @@ impl Kernel {
             .socks
             .iter()
             .map(|(_, sock)| match sock {
-                Sock::Tcp(tp) => {
-                    tp.sk.sk_receive_queue.len()
-                        + tp.sk.sk_error_queue.len()
-                        + tp.out_of_order_queue.len()
-                }
-                Sock::Udp(up) => up.sk.sk_receive_queue.len() + up.sk.sk_error_queue.len(),
+                Sock::Tcp(tp) => tp.sk.sk_receive_queue.len() + tp.out_of_order_queue.len(),
+                Sock::Udp(up) => up.sk.sk_receive_queue.len(),
                 Sock::Req(_) | Sock::Tw(_) => 0,
             })
             .sum();

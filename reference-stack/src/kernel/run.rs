@@ -6,6 +6,7 @@ use crate::net::core::dev::{self, PacketType};
 use crate::net::core::neighbour::neigh_timer_handler;
 use crate::net::core::skbuff::{DropReason, Skb, kfree_skb};
 use crate::net::core::sock::SockId;
+use crate::net::core::zerocopy::msg_zerocopy_complete;
 use crate::net::ipv4::icmp::{IcmpErr, icmp_rcv};
 use crate::net::ipv4::inet_timewait_sock::tw_timer_handler;
 use crate::net::ipv4::ip_input::{IpRcv, ip_rcv};
@@ -83,6 +84,9 @@ impl Kernel {
             if self.net.softnet.pending() {
                 self.net_rx_action();
             }
+            if self.net.skbs.ubufs.is_done() {
+                msg_zerocopy_complete(&mut self.socks, &mut self.net);
+            }
             if !self.net.wmem.tsq.is_empty() {
                 for sk in std::mem::take(&mut self.net.wmem.tsq) {
                     self.small_queue_work(sk);
@@ -100,6 +104,7 @@ impl Kernel {
         let net = &self.net;
         net.softnet.pending()
             || !net.wmem.tsq.is_empty()
+            || net.skbs.ubufs.is_done()
             || !net.wake.is_empty()
             || !self.fs.wakes.is_empty()
     }

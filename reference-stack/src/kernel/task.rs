@@ -120,6 +120,7 @@ impl Kernel {
     pub fn interrupt(&mut self, task: TaskId) {
         if let Some(blocked) = self.take_blocked(task) {
             let result = blocked.interrupted();
+            self.zerocopy_give_up(&blocked);
             self.finish(task, &blocked, result);
         }
     }
@@ -127,6 +128,7 @@ impl Kernel {
     /// Ends a task: a waiting call is given up, and what only it held open is closed.
     pub fn task_exit(&mut self, task: TaskId) {
         if let Some(blocked) = self.take_blocked(task) {
+            self.zerocopy_give_up(&blocked);
             self.release_call(task, &blocked);
         }
         let Some(entry) = self.tasks.list.get_mut(task.0 as usize).and_then(Option::take) else {
@@ -232,6 +234,15 @@ impl Kernel {
         let at = self.net.time.now();
         self.net.log.result(task, at, &result);
         self.tasks.finished.push(Completion { task, at, result });
+    }
+
+    /// A waiting send that ends early refers to its pages no more.
+    fn zerocopy_give_up(&mut self, call: &Blocked) {
+        let Blocked::Send { file, msg } = call else { return };
+        if let Some(FileKind::Socket(sock)) = self.fs.file(*file).map(|f| f.kind) {
+            let failed = msg.taken() == 0;
+            af_inet::zerocopy_end(&mut self.socks, &mut self.net, sock.sk, msg.uarg, failed);
+        }
     }
 
     /// Gives back what a waiting call held: its time-outs and its file.

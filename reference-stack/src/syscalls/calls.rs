@@ -201,8 +201,8 @@ fn begin_io(
         Call::Sendto { fd, data, flags, addr } => {
             send(k, fd, addr, SendMsg { data, flags, ..SendMsg::default() })
         }
-        Call::Sendmsg { fd, data, iov: _, control, flags, addr } => {
-            send(k, fd, addr, SendMsg { data, control, flags, ..SendMsg::default() })
+        Call::Sendmsg { fd, data, iov, control, flags, addr } => {
+            send(k, fd, addr, SendMsg { data, iov, control, flags, ..SendMsg::default() })
         }
         Call::Recvfrom { fd, len, flags } => receive(k, fd, len, 0, flags),
         Call::Recvmsg { fd, len, controllen, flags } => receive(k, fd, len, controllen, flags),

@@ -6,6 +6,7 @@ use crate::net::core::dev::{
     NetDevice, NetdevTx, netif_rx,
 };
 use crate::net::core::skbuff::{PktType, Skb, skb_orphan};
+use crate::net::core::zerocopy::skb_orphan_frags_rx;
 use crate::net::ethernet::eth_type_trans;
 
 /// The device as it is registered.
@@ -24,6 +25,7 @@ pub(crate) fn loopback_setup() -> NetDevice {
 pub(crate) fn loopback_xmit(net: &mut Net, id: DevId, mut skb: Skb) -> NetdevTx {
     skb.tstamp = 0;
     skb_orphan(&mut net.wmem, &mut skb);
+    skb_orphan_frags_rx(&mut net.skbs, &mut skb);
     skb.pkt_type = PktType::Host;
     let len = skb.len() as u64;
     let dev = net.devs.get_mut(id);

@@ -65,6 +65,8 @@ pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, S
         seg.ignore_df = skb.ignore_df;
         seg.cb = skb.cb;
         seg.owner = skb.owner;
+        seg.uarg = skb.uarg;
+        net.skbs.ubufs.net_zcopy_get(skb.uarg);
         seg.truesize = if last { charge } else { skb.truesize / count as u32 };
         charge -= seg.truesize.min(charge);
         let header = seg.linear_mut();

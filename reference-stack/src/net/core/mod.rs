@@ -1,6 +1,7 @@
 //! Linux's `net/core/`: buffers, sockets' common part, devices, neighbours.
 
 pub mod dev;
+pub(crate) mod errqueue;
 pub(crate) mod gso;
 pub mod neighbour;
 pub(crate) mod scm;
@@ -9,3 +10,4 @@ pub mod sock;
 pub(crate) mod sockopt;
 pub(crate) mod stream;
 pub mod sysctl;
+pub(crate) mod zerocopy;

@@ -6,6 +6,7 @@
 
 use super::dev::DevId;
 use super::sock::{SockId, Wmem};
+use super::zerocopy::{UbufId, Ubufs};
 use crate::Nanos;
 use crate::lib::checksum::Csum;
 use crate::lib::seqnum::SeqNum;
@@ -125,6 +126,8 @@ pub(crate) struct SkBuff {
     pub(crate) ignore_df: bool,
     /// What the routing decided for it (`_skb_refdst`), as far as a packet in hand needs it.
     pub(crate) rt: Option<SkbRt>,
+    /// The send calls whose pages it refers to (`skb_zcopy`).
+    pub(crate) uarg: Option<UbufId>,
     pub(crate) cb: Cb,
 }
 
@@ -161,11 +164,12 @@ pub(crate) struct SkbAccounting {
     alive: u64,
     /// Drops by reason, for the event log and the reports.
     pub(crate) drops: [u32; DropReason::COUNT],
+    pub(crate) ubufs: Ubufs,
 }
 
 impl Default for SkbAccounting {
     fn default() -> Self {
-        Self { alive: 0, drops: [0; DropReason::COUNT] }
+        Self { alive: 0, drops: [0; DropReason::COUNT], ubufs: Ubufs::default() }
     }
 }
 
@@ -218,6 +222,7 @@ pub(crate) fn consume_skb(net: &mut Net, skb: Skb) {
 /// [`kfree_skb`] for code that holds only the two accounts (drivers).
 pub(crate) fn skb_free(acct: &mut SkbAccounting, wmem: &mut Wmem, mut skb: Skb, why: DropReason) {
     skb_orphan(wmem, &mut skb);
+    acct.ubufs.net_zcopy_put(skb.uarg.take(), true);
     acct.alive -= 1;
     acct.drops[why as usize] += 1;
 }
@@ -257,6 +262,7 @@ impl Skb {
             vlan_tci: None,
             ignore_df: false,
             rt: None,
+            uarg: None,
             cb: Cb::None,
         }))
     }
@@ -270,6 +276,7 @@ impl Skb {
     /// Another buffer with the same bytes and marks, of nobody's charge (`skb_clone`).
     pub(crate) fn copy(&self, acct: &mut SkbAccounting) -> Self {
         acct.alive += 1;
+        acct.ubufs.net_zcopy_get(self.uarg);
         let mut copy = self.0.clone();
         copy.owner = None;
         Self(copy)

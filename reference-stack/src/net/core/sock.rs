@@ -1,6 +1,7 @@
 //! The part that every socket has (`struct sock` and `struct inet_sock`), the table of all
 //! sockets, and the memory that packets on their way out are charged.
 
+use super::errqueue::SockExterr;
 use super::skbuff::Skb;
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
@@ -151,6 +152,8 @@ pub(crate) struct SockCommon {
     pub(crate) sk_wmem_queued: i32,
     pub(crate) sk_forward_alloc: i32,
     pub(crate) sk_backlog_len: i32,
+    /// Notifications of MSG_ZEROCOPY that are outstanding (`net.core.optmem_max` bounds it).
+    pub(crate) sk_omem_alloc: u32,
     pub(crate) sk_ack_backlog: u32,
     pub(crate) sk_max_ack_backlog: u32,
     pub(crate) sk_drops: u32,
@@ -159,7 +162,9 @@ pub(crate) struct SockCommon {
     pub(crate) sk_lock_owned: bool,
     pub(crate) sk_backlog: SkbQueue,
     pub(crate) sk_receive_queue: SkbQueue,
-    pub(crate) sk_error_queue: SkbQueue,
+    pub(crate) sk_error_queue: VecDeque<SockExterr>,
+    /// Number of the next call with MSG_ZEROCOPY.
+    pub(crate) sk_zckey: u32,
 
     /// The cached route (`sk_dst_cache`), valid while its generation is the table's.
     pub(crate) sk_dst: Option<Dst>,
@@ -456,13 +461,15 @@ impl SockCommon {
             sk_wmem_queued: 0,
             sk_forward_alloc: 0,
             sk_backlog_len: 0,
+            sk_omem_alloc: 0,
             sk_ack_backlog: 0,
             sk_max_ack_backlog: 0,
             sk_drops: 0,
             sk_lock_owned: false,
             sk_backlog: SkbQueue::default(),
             sk_receive_queue: SkbQueue::default(),
-            sk_error_queue: SkbQueue::default(),
+            sk_error_queue: VecDeque::new(),
+            sk_zckey: 0,
             sk_dst: None,
             sk_txhash: 0,
             dst_pending_confirm: false,

@@ -12,11 +12,11 @@ use crate::net::ipv6::ipv6_sockglue;
 use crate::net::socket::Socket;
 use crate::time::Jiffies;
 use crate::uapi::{
-    IPPROTO_TCP, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_BROADCAST, SO_BUSY_POLL, SO_DOMAIN,
-    SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE, SO_MEMINFO,
-    SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT, SO_RCVTIMEO,
-    SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO, SO_TIMESTAMP,
-    SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
+    IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_BROADCAST, SO_BUSY_POLL,
+    SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE,
+    SO_MEMINFO, SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT,
+    SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO,
+    SO_TIMESTAMP, SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
 };
 
 /// The first four bytes as the C int they are; EINVAL if there are fewer.
@@ -148,8 +148,12 @@ fn set_socket_level(
                 sk.sk_pacing_status = super::sock::PacingStatus::Needed;
             }
         }
-        SO_ZEROCOPY if sk.sk_protocol == IPPROTO_TCP && (0..=1).contains(&v) => sk.zerocopy = on,
-        SO_ZEROCOPY => return Err(Errno::EINVAL),
+        // ENOTSUPP, which user space has no name for.
+        SO_ZEROCOPY if !matches!(sk.sk_protocol, IPPROTO_TCP | IPPROTO_UDP) => {
+            return Err(Errno::from_raw(524));
+        }
+        SO_ZEROCOPY if !(0..=1).contains(&v) => return Err(Errno::EINVAL),
+        SO_ZEROCOPY => sk.zerocopy = on,
         _ => return Err(Errno::ENOPROTOOPT),
     }
     Ok(())

@@ -4,11 +4,12 @@
 use super::fib_frontend::inet_addr_type;
 use super::inet_csk_listen::*;
 use super::inet_hashtables::inet_unhash;
+use super::ip_sockglue::ip_recv_error;
 use super::raw;
 use super::route::RtType;
 use super::tcp::{
     has_backlog, sk_flush_backlog, tcp_close, tcp_disconnect, tcp_ioctl, tcp_recvmsg, tcp_sendmsg,
-    tcp_set_state, tcp_shutdown,
+    tcp_set_state, tcp_shutdown, tcp_zerocopy_begin,
 };
 use super::tcp_fastopen::*;
 use super::tcp_ipv4::{tcp_v4_connect, tcp_v4_init_sock};
@@ -25,6 +26,8 @@ use crate::net::Net;
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState,
 };
+use crate::net::core::zerocopy::{UbufId, msg_zerocopy_put_abort};
+use crate::net::ipv6::datagram::ipv6_recv_error;
 use crate::net::ipv6::tcp_ipv6::tcp_v6_connect;
 use crate::net::ipv6::udp::{ip6_datagram_connect, udpv6_recvmsg, udpv6_sendmsg};
 use crate::net::socket::{ProtoOps, Socket, SocketState};
@@ -497,24 +500,15 @@ pub(crate) fn inet_sendmsg(
     msg: &mut SendMsg,
 ) -> IoResult<usize> {
     match socks.get(sock.sk) {
-        Some(Sock::Tcp(_)) => loop {
-            let tp = socks.tcp(sock.sk).ok_or(Errno::EINVAL)?;
-            let opens = msg.flags & MSG_FASTOPEN != 0 || tp.fastopen.defer_connect;
-            let started = msg.fastopen == FastopenSend::Connecting;
-            if (opens || started)
-                && msg.fastopen != FastopenSend::Connected
-                && let Some(end) = tcp_sendmsg_fastopen(socks, net, sock, msg).transpose()
-            {
-                return end;
-            }
+        Some(Sock::Tcp(_)) => {
             let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
-            let sent = tcp_sendmsg(tp, net, msg)?;
-            if sent == Progress::Wait && has_backlog(socks, sock.sk) {
-                sk_flush_backlog(socks, net, sock.sk);
-                continue;
+            tcp_zerocopy_begin(tp, net, msg)?;
+            let sent = stream_sendmsg(socks, net, sock, msg);
+            if sent != Ok(Progress::Wait) {
+                zerocopy_end(socks, net, sock.sk, msg.uarg.take(), sent.is_err());
             }
-            return Ok(sent);
-        },
+            sent
+        }
         _ => {
             inet_autobind(socks, net, sock.sk)?;
             let raw = raw::is_raw(socks, sock.sk);
@@ -525,6 +519,47 @@ pub(crate) fn inet_sendmsg(
                 () => udp_sendmsg(up, net, msg),
             }
         }
+    }
+}
+
+/// A send on a stream, which may open it first, and which looks into the backlog before it waits.
+fn stream_sendmsg(
+    socks: &mut Socks,
+    net: &mut Net,
+    sock: &mut Socket,
+    msg: &mut SendMsg,
+) -> IoResult<usize> {
+    loop {
+        let tp = socks.tcp(sock.sk).ok_or(Errno::EINVAL)?;
+        let opens = msg.flags & MSG_FASTOPEN != 0 || tp.fastopen.defer_connect;
+        let started = msg.fastopen == FastopenSend::Connecting;
+        if (opens || started)
+            && msg.fastopen != FastopenSend::Connected
+            && let Some(end) = tcp_sendmsg_fastopen(socks, net, sock, msg).transpose()
+        {
+            return end;
+        }
+        let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
+        let sent = tcp_sendmsg(tp, net, msg)?;
+        if sent == Progress::Wait && has_backlog(socks, sock.sk) {
+            sk_flush_backlog(socks, net, sock.sk);
+            continue;
+        }
+        return Ok(sent);
+    }
+}
+
+/// A call with MSG_ZEROCOPY is over and refers to its pages no more. `failed`: it took nothing.
+pub(crate) fn zerocopy_end(
+    socks: &mut Socks,
+    net: &mut Net,
+    id: SockId,
+    uarg: Option<UbufId>,
+    failed: bool,
+) {
+    match (uarg, common_mut(socks, id)) {
+        (Some(uarg), Some(sk)) if failed => msg_zerocopy_put_abort(sk, net, uarg),
+        _ => net.skbs.ubufs.net_zcopy_put(uarg, true),
     }
 }
 
@@ -587,6 +622,7 @@ fn begin_fastopen(
         cookie: Some(TcpFastopenCookie::default()),
         data: msg.data.clone(),
         copied: 0,
+        uarg: msg.uarg,
     };
     tp.fastopen.fastopen_req = Some(Box::new(request));
     if tp.fastopen.defer_connect && tcp_connect(tp, net).is_err() {
@@ -607,6 +643,10 @@ pub(crate) fn inet_recvmsg(
     sock: &mut Socket,
     msg: &mut RecvMsg,
 ) -> IoResult<usize> {
+    if msg.flags & MSG_ERRQUEUE != 0 {
+        let sk = common_mut(socks, sock.sk).ok_or(Errno::EINVAL)?;
+        return inet_recv_error(sk, net, msg).map(Progress::Done);
+    }
     match socks.get(sock.sk) {
         Some(Sock::Tcp(_)) => loop {
             let tp = socks.tcp_mut(sock.sk).ok_or(Errno::EINVAL)?;
@@ -626,6 +666,17 @@ pub(crate) fn inet_recvmsg(
                 () => udp_recvmsg(up, net, msg),
             }
         }
+    }
+}
+
+/// Reads the error queue, which never waits (`inet_recv_error`).
+///
+/// # Errors
+/// EAGAIN: it is empty.
+fn inet_recv_error(sk: &mut SockCommon, net: &mut Net, msg: &mut RecvMsg) -> Result<usize, Errno> {
+    match sk.pinet6 {
+        Some(_) => ipv6_recv_error(sk, net, msg),
+        None => ip_recv_error(sk, net, msg),
     }
 }
 

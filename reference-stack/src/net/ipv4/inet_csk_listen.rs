@@ -13,6 +13,7 @@ use super::tcp_ipv4::tcp_v4_send_synack;
 use super::tcp_sock::*;
 use crate::errno::Errno;
 use crate::net::Net;
+use crate::net::core::errqueue::error_queue_purge;
 use crate::net::core::sock::{Sock, SockCommon, SockId, Socks, TcpState};
 use crate::net::core::stream::sk_mem_reclaim_final;
 use crate::net::ipv6::addr::RcvSaddr;
@@ -253,7 +254,7 @@ pub(crate) fn inet_csk_destroy_sock(socks: &mut Socks, net: &mut Net, id: SockId
     purge_charged(tp, net, |tp| &mut tp.out_of_order_queue);
     purge_charged(tp, net, |tp| &mut tp.sk.sk_receive_queue);
     crate::net::core::sock::skb_queue_purge(net, &mut tp.sk.sk_backlog);
-    crate::net::core::sock::skb_queue_purge(net, &mut tp.sk.sk_error_queue);
+    error_queue_purge(&mut tp.sk);
     sk_mem_reclaim_final(&mut tp.sk, net);
     let dead = tp.sk.dead;
     socks.remove(id);

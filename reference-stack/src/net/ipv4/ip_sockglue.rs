@@ -1,13 +1,18 @@
 //! Socket options of the level SOL_IP (Linux `ip_sockglue.c`).
 
+use super::icmp::IcmpErr;
 use super::route::{Flow4, dst_check, ip_route_output_flow};
+use super::tcp_sock::RecvMsg;
 use crate::errno::Errno;
 use crate::net::Net;
+use crate::net::core::errqueue::{SockExtendedErr, SockExterr, recv_error, sock_queue_err_skb};
+use crate::net::core::scm::put_cmsg;
 use crate::net::core::sock::{SockCommon, TcpState};
 use crate::uapi::{
-    IP_FREEBIND, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS,
-    IP_TTL, SOCK_STREAM,
+    AF_INET, IP_FREEBIND, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL,
+    IP_TOS, IP_TTL, SO_EE_ORIGIN_ICMP, SOCK_STREAM, SOL_IP,
 };
+use std::net::{IpAddr, Ipv4Addr};
 
 /// `INET_ECN_MASK`: bits of the TOS that are TCP's own.
 const INET_ECN_MASK: u8 = 3;
@@ -101,6 +106,63 @@ fn connected_mtu(sk: &mut SockCommon, net: &mut Net) -> Result<i32, Errno> {
         sk.sk_dst = Some(ip_route_output_flow(net, &mut fl)?);
     }
     sk.sk_dst.as_ref().map(|dst| dst.mtu as i32).ok_or(Errno::ENOTCONN)
+}
+
+/// Reads the error queue of an AF_INET socket (`ip_recv_error`); bytes of data.
+///
+/// # Errors
+/// EAGAIN: it is empty. EFAULT.
+pub(crate) fn ip_recv_error(
+    sk: &mut SockCommon,
+    net: &mut Net,
+    msg: &mut RecvMsg,
+) -> Result<usize, Errno> {
+    let entry = recv_error(sk, net, msg)?;
+    let mut errhdr = entry.ee.to_bytes().to_vec();
+    errhdr.extend(sockaddr_in(match entry.offender {
+        Some(IpAddr::V4(offender)) => Some(offender),
+        _ => None,
+    }));
+    put_cmsg(msg, SOL_IP, IP_RECVERR, &errhdr);
+    Ok(msg.buf.len())
+}
+
+/// `struct sockaddr_in` of an address without port; zeros if there is none.
+fn sockaddr_in(addr: Option<Ipv4Addr>) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    if let Some(addr) = addr {
+        bytes[0..2].copy_from_slice(&AF_INET.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&addr.octets());
+    }
+    bytes
+}
+
+/// Tells the user of an ICMP error, as IP_RECVERR asks for (`ip_icmp_error`). `skip`: bytes of the
+/// transport header that was quoted.
+pub(crate) fn ip_icmp_error(
+    sk: &mut SockCommon,
+    net: &mut Net,
+    err: &IcmpErr,
+    errno: Errno,
+    skip: usize,
+) {
+    let ee = SockExtendedErr {
+        ee_errno: errno.raw() as u32,
+        ee_origin: SO_EE_ORIGIN_ICMP,
+        ee_type: err.icmp_type,
+        ee_code: err.code,
+        ee_info: err.info,
+        ee_data: 0,
+    };
+    let entry = SockExterr {
+        ee,
+        payload: err.quoted.get(skip..).unwrap_or_default().to_vec(),
+        name: Some((err.daddr, err.dport).into()),
+        offender: Some(err.from.into()),
+        ..SockExterr::default()
+    };
+    // Without room the user misses the details, not the error itself.
+    sock_queue_err_skb(sk, net, entry);
 }
 
 /// `rt_tos2priority`: the band of a TOS value.

@@ -12,9 +12,7 @@ use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::skbuff::{DropReason, SKB_HEADROOM, Skb, kfree_skb, skb_data_align};
 use crate::net::core::sock::{RCV_SHUTDOWN, Sock, SockCommon, SockId, Socks, TcpState};
-use crate::uapi::{
-    AF_INET, ICMP_FILTER, IPPROTO_ICMP, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_RAW,
-};
+use crate::uapi::{AF_INET, ICMP_FILTER, IPPROTO_ICMP, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_RAW};
 use hw_model::Frag;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -136,9 +134,6 @@ pub(crate) fn raw_local_deliver(socks: &mut Socks, net: &mut Net, skb: &Skb) {
 /// # Errors
 /// The socket's error, EAGAIN.
 pub(crate) fn raw_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) -> IoResult<usize> {
-    if msg.flags & MSG_ERRQUEUE != 0 {
-        return Err(Errno::EAGAIN);
-    }
     let Some(skb) = up.sk.sk_receive_queue.front() else {
         up.sk.sock_error()?;
         return match () {

@@ -14,6 +14,7 @@ use crate::net::Net;
 use crate::net::core::skbuff::{Cb, Skb};
 use crate::net::core::sock::{SockId, Socks, TcpState};
 use crate::net::core::stream::sk_forced_mem_schedule;
+use crate::net::core::zerocopy::UbufId;
 use crate::time::Jiffies;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -148,6 +149,8 @@ pub(crate) struct TcpFastopenRequest {
     pub(crate) data: Arc<Vec<u8>>,
     /// Bytes that went with the SYN.
     pub(crate) copied: usize,
+    /// What the data's pages are referred to by, with MSG_ZEROCOPY.
+    pub(crate) uarg: Option<UbufId>,
 }
 
 /// What a socket has to do with Fast Open: the fields of `struct tcp_sock` of that name.

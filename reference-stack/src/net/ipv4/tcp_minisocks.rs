@@ -315,7 +315,9 @@ fn inet_csk_clone(tp: &mut TcpSock, req: &RequestSock, id: SockId) {
     sk.sk_ack_backlog = 0;
     sk.sk_drops = 0;
     sk.sk_receive_queue = SkbQueue::default();
-    sk.sk_error_queue = SkbQueue::default();
+    sk.sk_error_queue = VecDeque::new();
+    sk.sk_zckey = 0;
+    sk.sk_omem_alloc = 0;
     sk.sk_dst = None;
     let icsk = &mut tp.icsk;
     icsk.accept_queue = VecDeque::new();

@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
 use crate::net::core::skbuff::Frags;
 use crate::net::core::sock::{SkbQueue, SockCommon, SockId};
+use crate::net::core::zerocopy::UbufId;
 use crate::syscalls::Cmsg;
 use crate::time::Jiffies;
 use std::collections::VecDeque;
@@ -228,6 +229,8 @@ pub(crate) struct TcpSkb {
     pub(crate) tx: TxRecord,
     /// A copy of it is still on its way to the wire (`skb_still_in_host_queue`): its stamp of sending.
     pub(crate) fclone_queued: bool,
+    /// The send calls whose pages it refers to (`skb_zcopy`).
+    pub(crate) uarg: Option<UbufId>,
 }
 
 /// `struct tcp_rack`.
@@ -587,6 +590,10 @@ pub(crate) struct SendMsg {
     pub(crate) control: Vec<Cmsg>,
     /// The buffer's address is NULL.
     pub(crate) fault: bool,
+    /// Lengths of the buffers that `data` was gathered from; none: one buffer.
+    pub(crate) iov: Vec<usize>,
+    /// What the data's pages are referred to by, with MSG_ZEROCOPY.
+    pub(crate) uarg: Option<UbufId>,
 }
 
 impl SendMsg {

@@ -3,6 +3,7 @@
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, IcmpErr, update_pmtu};
 use super::ip_output::ip_send_skb;
+use super::ip_sockglue::ip_icmp_error;
 use super::mib::{Udp, Udp6};
 use super::route::{Dst, Flow4, RtType, dst_check, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
@@ -10,6 +11,7 @@ use crate::errno::Errno;
 use crate::lib::checksum::csum_pseudo;
 use crate::lib::shared::Arc;
 use crate::net::Net;
+use crate::net::core::dev::NETIF_F_SG;
 use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::{
     DropReason, IpSummed, PktType, SKB_HEADROOM, Skb, kfree_skb, skb_data_align,
@@ -17,10 +19,11 @@ use crate::net::core::skbuff::{
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
+use crate::net::core::zerocopy::{UbufId, msg_zerocopy_realloc};
 use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv6::addr::RcvSaddr;
 use crate::uapi::{
-    IP_PMTUDISC_DO, IPPROTO_UDP, MSG_ERRQUEUE, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, POLLERR,
+    IP_PMTUDISC_DO, IPPROTO_UDP, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY, POLLERR,
     POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
 };
 use hw_model::Frag;
@@ -127,7 +130,6 @@ pub(crate) fn udp_close(socks: &mut Socks, net: &mut Net, id: SockId) {
     if let Some(Sock::Udp(up)) = socks.remove(id) {
         let mut up = Arc::unwrap_or_clone(up);
         skb_queue_purge(net, &mut up.sk.sk_receive_queue);
-        skb_queue_purge(net, &mut up.sk.sk_error_queue);
     }
 }
 
@@ -234,7 +236,9 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         None => msg.data.clone(),
     };
     let whole = total <= dst.mtu as usize;
-    let skb = build(up, net, &data, &fl, dport, whole);
+    let uarg = udp_zerocopy(up, net, msg, whole, &dst)?;
+    let mut skb = build(up, net, &data, &fl, dport, whole);
+    skb.uarg = uarg;
     match ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr) {
         Ok(()) => net.mib.inc(Udp::OutDatagrams),
         // A full queue is told only to those who asked to hear of errors.
@@ -242,6 +246,29 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         Err(e) => return Err(e),
     }
     Ok(Progress::Done(len))
+}
+
+/// The notification of a datagram with MSG_ZEROCOPY. The kernel copies it in any case if the device
+/// cannot take it in pieces, or not whole (`__ip_append_data`).
+///
+/// # Errors
+/// ENOBUFS: too many notifications are outstanding.
+pub(crate) fn udp_zerocopy(
+    up: &mut UdpSock,
+    net: &mut Net,
+    msg: &SendMsg,
+    whole: bool,
+    dst: &Dst,
+) -> Result<Option<UbufId>, Errno> {
+    if msg.flags & MSG_ZEROCOPY == 0 || msg.data.is_empty() || !up.sk.zerocopy {
+        return Ok(None);
+    }
+    let uarg = Some(msg_zerocopy_realloc(&mut up.sk, net, msg.data.len(), None)?);
+    let sg = net.devs.get(dst.dev).is_some_and(|dev| dev.features & NETIF_F_SG != 0);
+    if !sg || !whole {
+        net.skbs.ubufs.set_copied(uarg);
+    }
+    Ok(uarg)
 }
 
 /// An IPv4 address, plain or mapped.
@@ -319,10 +346,6 @@ fn build(
 
 /// Takes one datagram from the queue.
 pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) -> IoResult<usize> {
-    // The error queue holds nothing: IP_RECVERR's messages are not built.
-    if msg.flags & MSG_ERRQUEUE != 0 {
-        return Err(Errno::EAGAIN);
-    }
     let peek = msg.flags & MSG_PEEK != 0;
     let Some(skb) = up.sk.sk_receive_queue.front() else {
         up.sk.sock_error()?;
@@ -522,7 +545,9 @@ pub(crate) fn udp_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
         None => return,
     };
     // Without IP_RECVERR only a connected socket hears, and only of hard errors.
-    if !up.sk.recverr && (!hard || up.sk.sk_state != TcpState::Established) {
+    if up.sk.recverr {
+        ip_icmp_error(&mut up.sk, net, err, error, UDP_HLEN);
+    } else if !hard || up.sk.sk_state != TcpState::Established {
         return;
     }
     up.sk.sk_err = Some(error);

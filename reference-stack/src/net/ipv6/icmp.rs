@@ -78,6 +78,10 @@ pub(crate) struct Icmp6Err {
     pub(crate) dport: u16,
     /// Sequence number, where the protocol is TCP.
     pub(crate) seq: u32,
+    /// The packet's bytes from its transport header on, as many as were quoted; at least 8.
+    pub(crate) quoted: Vec<u8>,
+    /// Who sent the error.
+    pub(crate) from: Ipv6Addr,
     /// Device that the error came by.
     pub(crate) ifindex: u32,
 }
@@ -366,6 +370,7 @@ fn icmpv6_notify(net: &mut Net, skb: &mut SkBuff, head: [u8; ICMP6_HLEN]) -> Opt
         net.mib.inc(Icmp6::InErrors);
         return None;
     };
+    let from = ipv6_hdr(skb).map_or(Ipv6Addr::UNSPECIFIED, |outer| outer.saddr);
     let half = |i: usize| u16::from_be_bytes([first[i], first[i + 1]]);
     let ports = matches!(inner.nexthdr, IPPROTO_TCP | IPPROTO_UDP);
     Some(Icmp6Err {
@@ -378,6 +383,8 @@ fn icmpv6_notify(net: &mut Net, skb: &mut SkBuff, head: [u8; ICMP6_HLEN]) -> Opt
         sport: if ports { half(0) } else { 0 },
         dport: if ports { half(2) } else { 0 },
         seq: u32::from_be_bytes([first[4], first[5], first[6], first[7]]),
+        quoted: bytes.split_off(inner.offset),
+        from,
         ifindex: skb.dev.map_or(0, DevId::ifindex),
     })
 }

@@ -3,6 +3,7 @@
 pub(crate) mod addr;
 pub(crate) mod addrconf;
 pub(crate) mod af_inet6;
+pub(crate) mod datagram;
 pub(crate) mod exthdrs;
 pub(crate) mod icmp;
 pub(crate) mod ip6_input;

@@ -3,6 +3,7 @@
 
 use super::AfOps;
 use super::addr::{is_linklocal, v4mapped};
+use super::datagram::ipv6_icmp_error;
 use super::icmp::{
     ICMPV6_DEST_UNREACH, ICMPV6_PKT_TOOBIG, ICMPV6_PORT_UNREACH, Icmp6Err, icmpv6_err_convert,
     icmpv6_send, update_pmtu,
@@ -25,6 +26,7 @@ use crate::net::ipv4::route::{Dst, dst_check};
 use crate::net::ipv4::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::net::ipv4::udp::{
     Pending, UDP_HLEN, UdpSock, udp_connect, udp_queue_rcv_skb, udp_recvmsg, udp_sendmsg,
+    udp_zerocopy,
 };
 use crate::syscalls::SockAddr;
 use crate::uapi::{IPPROTO_UDP, IPV6_PMTUDISC_DO, IPV6_PMTUDISC_DONT, MSG_MORE, MSG_OOB};
@@ -170,7 +172,9 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
         }
         None => msg.data.clone(),
     };
-    let skb = build(up, net, &data, &fl, whole);
+    let uarg = udp_zerocopy(up, net, msg, whole, &dst)?;
+    let mut skb = build(up, net, &data, &fl, whole);
+    skb.uarg = uarg;
     match ip6_xmit(net, Some(&up.sk), skb, &fl, &dst, tclass) {
         Ok(()) => net.mib.inc(Udp6::OutDatagrams),
         Err(Errno::ENOBUFS) if !recverr(&up.sk) => net.mib.inc(Udp6::SndbufErrors),
@@ -376,7 +380,9 @@ pub(crate) fn udpv6_err(socks: &mut Socks, net: &mut Net, err: &Icmp6Err) {
         hard = np.pmtudisc != IPV6_PMTUDISC_DONT;
     }
     // Without IPV6_RECVERR only a connected socket hears, and only of hard errors.
-    if !np.recverr && (!hard || up.sk.sk_state != TcpState::Established) {
+    if np.recverr {
+        ipv6_icmp_error(&mut up.sk, net, err, error, UDP_HLEN);
+    } else if !hard || up.sk.sk_state != TcpState::Established {
         return;
     }
     up.sk.sk_err = Some(error);

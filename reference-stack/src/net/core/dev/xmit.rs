@@ -9,6 +9,7 @@ use crate::net::Net;
 use crate::net::core::gso::skb_gso_segment;
 use crate::net::core::skbuff::{DropReason, IpSummed, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
+use crate::net::core::zerocopy::skb_orphan_frags_rx;
 use crate::net::sched::Qdisc;
 use reference_stack_macros::traced;
 
@@ -257,6 +258,7 @@ pub(crate) fn skb_checksum_help(skb: &mut SkBuff) {
 
 /// Counts a packet as sent by a device without hardware, and puts it on the wire at once.
 pub(crate) fn tx_frame(net: &mut Net, id: DevId, mut skb: Skb) {
+    skb_orphan_frags_rx(&mut net.skbs, &mut skb);
     skb_checksum_help(&mut skb);
     let mut bytes = Vec::with_capacity(skb.len());
     for part in skb.slices() {

@@ -1,11 +1,13 @@
 //! Sending (Linux `tcp_sendmsg_locked()`): fills super-packets and pushes them.
 
 use super::*;
+use crate::net::core::dev::NETIF_F_SG;
 use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::{
     sk_forced_mem_schedule, sk_stream_error, sk_stream_is_writeable, sk_wmem_schedule,
 };
+use crate::net::core::zerocopy::{UbufId, msg_zerocopy_realloc};
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_fastopen::tcp_passive_fastopen;
 use crate::net::ipv4::tcp_output::*;
@@ -128,6 +130,32 @@ fn tcp_remove_empty_skb(tp: &mut TcpSock, net: &mut Net) {
     }
 }
 
+/// Notes which notification a call with MSG_ZEROCOPY belongs to, the first time that it is tried.
+///
+/// # Errors
+/// ENOBUFS: too many are outstanding.
+pub(crate) fn tcp_zerocopy_begin(
+    tp: &mut TcpSock,
+    net: &mut Net,
+    msg: &mut SendMsg,
+) -> Result<(), Errno> {
+    let asked = msg.flags & MSG_ZEROCOPY != 0 && !msg.data.is_empty() && tp.sk.zerocopy;
+    if asked && msg.uarg.is_none() {
+        let tail = tp.write_queue.back().and_then(|skb| skb.uarg);
+        msg.uarg = Some(msg_zerocopy_realloc(&mut tp.sk, net, msg.data.len(), tail)?);
+        if !sk_can_sg(tp, net) {
+            net.skbs.ubufs.set_copied(msg.uarg);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the route's device takes payload in pieces (`sk_route_caps & NETIF_F_SG`).
+fn sk_can_sg(tp: &TcpSock, net: &Net) -> bool {
+    let dev = tp.sk.sk_dst.as_ref().and_then(|dst| net.devs.get(dst.dev));
+    dev.is_some_and(|dev| dev.features & NETIF_F_SG != 0)
+}
+
 /// What one turn of the filling loop came to.
 enum Fill {
     More,
@@ -239,14 +267,39 @@ fn sk_stream_wait_connect(tp: &mut TcpSock, msg: &SendMsg) -> Result<Option<()>,
     Ok(Some(()))
 }
 
+/// Bytes that the last unsent buffer still takes; one that is full of pieces, or whose pages belong
+/// to another notification, is to be pushed.
+fn room_in_tail(tp: &mut TcpSock, zerocopy: Option<UbufId>, goal: u32) -> u32 {
+    let Some(tail) = tp.write_queue.back().filter(|tail| !tail.eor) else { return 0 };
+    let other = zerocopy.is_some() && tail.uarg.is_some() && tail.uarg != zerocopy;
+    if tail.len < goal && (other || tail.frags.len() >= MAX_SKB_FRAGS) {
+        tcp_mark_push(tp);
+        return 0;
+    }
+    goal.saturating_sub(tail.len)
+}
+
+/// Gives a buffer up to `len` bytes of the caller's own pages; how many, and what they weigh
+/// (Linux `skb_zerocopy_iter_stream()`).
+fn skb_zerocopy_iter_stream(
+    net: &mut Net,
+    skb: &mut TcpSkb,
+    msg: &SendMsg,
+    len: u32,
+    uarg: UbufId,
+) -> (u32, u32) {
+    let given = frags::zerocopy_from_iter(&mut skb.frags, &msg.data, &msg.iov, msg.taken(), len);
+    if skb.uarg.is_none() {
+        net.skbs.ubufs.net_zcopy_get(Some(uarg));
+        skb.uarg = Some(uarg);
+    }
+    given
+}
+
 /// Appends to the last unsent buffer, or begins one, and pushes full ones.
 fn fill_one(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg, (mss, goal): (u32, u32)) -> Fill {
-    let room = match tp.write_queue.back() {
-        Some(tail) if !tail.eor && tail.frags.len() < MAX_SKB_FRAGS => {
-            goal.saturating_sub(tail.len)
-        }
-        _ => 0,
-    };
+    let zerocopy = msg.uarg.filter(|_| sk_can_sg(tp, net));
+    let room = room_in_tail(tp, zerocopy, goal);
     let room = if room == 0 {
         if !memory_free(tp, net) {
             return Fill::NoSpace;
@@ -269,18 +322,24 @@ fn fill_one(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg, (mss, goal): (u3
         return Fill::Fault;
     }
     let Some(tail) = tp.write_queue.back_mut() else { return Fill::NoSpace };
-    frags::append(&mut tail.frags, &msg.data, msg.taken() as u32, copy);
+    let (copy, truesize) = match zerocopy {
+        Some(uarg) => skb_zerocopy_iter_stream(net, tail, msg, copy, uarg),
+        None => {
+            frags::append(&mut tail.frags, &msg.data, msg.taken() as u32, copy);
+            (copy, copy)
+        }
+    };
     if msg.done == 0 {
         tail.tcp_flags &= !TCPHDR_PSH;
     }
     tail.len += copy;
-    tail.truesize += copy;
+    tail.truesize += truesize;
     tail.end_seq += copy;
     // Counted anew when it is sent.
     tail.gso_segs = 0;
     let full = tail.len >= goal;
     tp.write_seq += copy;
-    tcp_wmem_charge(tp, copy);
+    tcp_wmem_charge(tp, truesize);
     msg.done += copy as usize;
     if msg.taken() == msg.data.len() {
         if msg.flags & MSG_EOR != 0

@@ -144,7 +144,8 @@ fn send_with_data(tp: &mut TcpSock, net: &mut Net, syn: &mut TcpSkb) -> Result<(
     let space = (room as usize).min(req.data.len());
     req.copied = space;
     let space = space as u32;
-    let mut syn_data = syn.clone();
+    let mut syn_data = TcpSkb { uarg: req.uarg.filter(|_| space > 0), ..syn.clone() };
+    net.skbs.ubufs.net_zcopy_get(syn_data.uarg);
     frags::append(&mut syn_data.frags, &req.data, 0, space);
     syn_data.len = space;
     syn_data.truesize += space;

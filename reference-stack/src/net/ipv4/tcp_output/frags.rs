@@ -1,6 +1,6 @@
 //! Payload of super-packets: slices of shared buffers, appended, split and trimmed.
 
-use crate::net::core::skbuff::Frags;
+use crate::net::core::skbuff::{Frags, MAX_SKB_FRAGS};
 use hw_model::{Buf, Frag};
 use reference_stack_macros::traced;
 use std::sync::Arc;
@@ -50,6 +50,62 @@ fn skb_copy_to_page_nocache(buf: &Buf, off: u32, len: u32) -> Frag {
 #[traced]
 fn skb_fill_page_desc(frags: &mut Frags, frag: Frag) {
     frags.push(frag);
+}
+
+/// Appends up to `len` bytes of the caller's buffers from byte `at` of all of them on, a slice for every
+/// page: how many bytes, and what they are charged, which is whole pages
+/// (`__zerocopy_sg_from_iter`). `iov` has the buffers' lengths, none: one buffer. Where a buffer starts
+/// in memory is not known here: each starts a page.
+pub(crate) fn zerocopy_from_iter(
+    frags: &mut Frags,
+    buf: &Buf,
+    iov: &[usize],
+    at: usize,
+    len: u32,
+) -> (u32, u32) {
+    let (mut copied, mut truesize) = (0, 0);
+    while copied < len && frags.len() < MAX_SKB_FRAGS {
+        let off = at + copied as usize;
+        let (start, end) = iov_segment(iov, off, buf.len());
+        let in_page = ((off - start) % PAGE_SIZE as usize) as u32;
+        let pages = (MAX_SKB_FRAGS - frags.len()) as u32;
+        let size = (len - copied).min((end - off) as u32).min(pages * PAGE_SIZE - in_page);
+        if size == 0 {
+            break;
+        }
+        truesize += (size + in_page).next_multiple_of(PAGE_SIZE);
+        add_pages(frags, buf, off as u32, size, in_page);
+        copied += size;
+    }
+    (copied, truesize)
+}
+
+/// The buffer that byte `off` of all is in: where it begins and ends.
+fn iov_segment(iov: &[usize], off: usize, total: usize) -> (usize, usize) {
+    let mut start = 0;
+    for len in iov {
+        if off < start + len {
+            return (start, start + len);
+        }
+        start += len;
+    }
+    (start.min(off), total.max(off))
+}
+
+/// A slice for every page of `size` bytes, the first of which is `in_page` bytes into its page.
+fn add_pages(frags: &mut Frags, buf: &Buf, mut off: u32, mut size: u32, mut in_page: u32) {
+    while size > 0 {
+        let take = size.min(PAGE_SIZE - in_page);
+        match frags.last_mut() {
+            Some(last)
+                if in_page > 0 && Arc::ptr_eq(&last.buf, buf) && last.off + last.len == off =>
+            {
+                last.len += take;
+            }
+            _ => skb_fill_page_desc(frags, Frag { buf: Arc::clone(buf), off, len: take }),
+        }
+        (off, size, in_page) = (off + take, size - take, 0);
+    }
 }
 
 /// Extends a short slice by a copy of `more`, in place if nothing else sees the buffer.
@@ -125,6 +181,21 @@ mod tests {
         }
         assert_eq!(bytes(&frags), want);
         assert!(frags.len() <= want.len() / 4096 + 1);
+    }
+
+    #[test]
+    fn a_buffer_of_the_caller_is_a_slice_for_every_page() {
+        let buf = Arc::new((0..10_000u32).map(|i| i as u8).collect::<Vec<_>>());
+        let mut frags = Frags::new();
+        // Two buffers, of 5000 bytes each; first 4500 bytes, then the rest.
+        assert_eq!(zerocopy_from_iter(&mut frags, &buf, &[5000, 5000], 0, 4500), (4500, 8192));
+        let rest = zerocopy_from_iter(&mut frags, &buf, &[5000, 5000], 4500, 5500);
+        assert_eq!(rest, (5500, 4096 + 8192));
+        assert_eq!(frags.iter().map(|f| f.len).collect::<Vec<_>>(), [4096, 904, 4096, 904]);
+        assert_eq!(bytes(&frags), buf[..]);
+        // Each of these has one byte, and a buffer has no room for more than 17.
+        let mut frags = Frags::new();
+        assert_eq!(zerocopy_from_iter(&mut frags, &buf, &[1; 18], 0, 18), (17, 17 * 4096));
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub(crate) fn sk_stream_alloc_skb(net: &Net) -> TcpSkb {
         skb_mstamp_ns: 0,
         tx: TxRecord::default(),
         fclone_queued: false,
+        uarg: None,
     }
 }
 
@@ -129,6 +130,7 @@ pub(crate) fn sk_wmem_alloc(tp: &TcpSock, net: &Net) -> u64 {
 pub(crate) fn tcp_wmem_free_skb(tp: &mut TcpSock, net: &mut Net, skb: TcpSkb) {
     tp.sk.sk_wmem_queued -= skb.truesize as i32;
     sk_mem_uncharge(&mut tp.sk, net, skb.truesize);
+    net.skbs.ubufs.net_zcopy_put(skb.uarg, true);
 }
 
 /// `tcp_rtx_queue_unlink_and_free`: the buffer at this place of the retransmit queue.
@@ -255,6 +257,8 @@ fn build_segment(
     let mut out = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
     out.frags = skb.frags.clone();
     out.data_len = skb.len;
+    out.uarg = skb.uarg;
+    net.skbs.ubufs.net_zcopy_get(skb.uarg);
     let (urg, urg_ptr) = urgent_pointer(tp, skb.seq);
     let flags = if urg { flags | TCPHDR_URG } else { flags };
     let header = TcpHeader {

@@ -156,6 +156,9 @@ fn tcp_retrans_try_collapse(tp: &mut TcpSock, net: &mut Net, at: usize, space: u
         space -= i64::from(next.len);
         let fits = space >= 0
             && !to.eor
+            // skb_shift() moves no pages that a caller is told of.
+            && to.uarg.is_none()
+            && next.uarg.is_none()
             && to.frags.len() + next.frags.len() <= crate::net::core::skbuff::MAX_SKB_FRAGS
             && !next.end_seq.after(tp.wnd_end());
         if !fits || !tcp_can_collapse(tp, net, at + 1) {

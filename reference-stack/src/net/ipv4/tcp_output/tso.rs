@@ -233,6 +233,7 @@ pub(crate) fn tcp_fragment(
         tcp_set_skb_tso_segs(&mut buff, mss_now);
         let new = u32::from(skb.gso_segs) + u32::from(buff.gso_segs);
         let (end, sacked) = (buff.end_seq, buff.sacked);
+        net.skbs.ubufs.net_zcopy_get(buff.uarg);
         q.insert(at + 1, buff);
         (!tp.snd_nxt.before(end), (old, new), sacked)
     };
@@ -263,6 +264,7 @@ fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
         skb_mstamp_ns: skb.skb_mstamp_ns,
         tx: skb.tx,
         fclone_queued: skb.fclone_queued,
+        uarg: skb.uarg,
     };
     skb.end_seq = buff.seq;
     skb.tcp_flags &= !(TCPHDR_FIN | TCPHDR_PSH);
@@ -277,6 +279,7 @@ pub(super) fn tso_fragment(tp: &mut TcpSock, net: &mut Net, at: usize, len: u32,
     let head_cost = net.profile.tcp_skb_head;
     let Some(skb) = tp.write_queue.get_mut(at) else { return };
     let mut buff = split_skb(skb, len, head_cost);
+    net.skbs.ubufs.net_zcopy_get(buff.uarg);
     buff.sacked = 0;
     tcp_set_skb_tso_segs(skb, mss_now);
     tcp_set_skb_tso_segs(&mut buff, mss_now);
