@@ -88,6 +88,7 @@ pub const SO_SNDTIMEO: i32 = 21;
 pub const SO_BINDTODEVICE: i32 = 25;
 pub const SO_TIMESTAMP: i32 = 29;
 pub const SO_ACCEPTCONN: i32 = 30;
+pub const SO_TIMESTAMPNS: i32 = 35;
 pub const SO_SNDBUFFORCE: i32 = 32;
 pub const SO_RCVBUFFORCE: i32 = 33;
 pub const SO_MARK: i32 = 36;
@@ -100,6 +101,28 @@ pub const SO_BUSY_POLL: i32 = 46;
 pub const SO_MAX_PACING_RATE: i32 = 47;
 pub const SO_MEMINFO: i32 = 55;
 pub const SO_ZEROCOPY: i32 = 60;
+pub const SO_TIMESTAMP_NEW: i32 = 63;
+pub const SO_TIMESTAMPNS_NEW: i32 = 64;
+pub const SO_TIMESTAMPING_NEW: i32 = 65;
+
+pub const SOF_TIMESTAMPING_TX_HARDWARE: u32 = 1 << 0;
+pub const SOF_TIMESTAMPING_TX_SOFTWARE: u32 = 1 << 1;
+pub const SOF_TIMESTAMPING_RX_SOFTWARE: u32 = 1 << 3;
+pub const SOF_TIMESTAMPING_SOFTWARE: u32 = 1 << 4;
+pub const SOF_TIMESTAMPING_OPT_ID: u32 = 1 << 7;
+pub const SOF_TIMESTAMPING_TX_SCHED: u32 = 1 << 8;
+pub const SOF_TIMESTAMPING_TX_ACK: u32 = 1 << 9;
+pub const SOF_TIMESTAMPING_OPT_TSONLY: u32 = 1 << 11;
+pub const SOF_TIMESTAMPING_OPT_STATS: u32 = 1 << 12;
+pub const SOF_TIMESTAMPING_OPT_ID_TCP: u32 = 1 << 16;
+/// The flags that ask for stamps of what is sent.
+pub const SOF_TIMESTAMPING_TX_RECORD_MASK: u32 = SOF_TIMESTAMPING_TX_HARDWARE
+    | SOF_TIMESTAMPING_TX_SOFTWARE
+    | SOF_TIMESTAMPING_TX_SCHED
+    | SOF_TIMESTAMPING_TX_ACK;
+pub const SCM_TSTAMP_SND: u32 = 0;
+pub const SCM_TSTAMP_SCHED: u32 = 1;
+pub const SCM_TSTAMP_ACK: u32 = 2;
 
 pub const SO_EE_ORIGIN_LOCAL: u8 = 1;
 pub const SO_EE_ORIGIN_ICMP: u8 = 2;

@@ -6,6 +6,7 @@ use crate::net::core::dev::{self, PacketType};
 use crate::net::core::neighbour::neigh_timer_handler;
 use crate::net::core::skbuff::{DropReason, Skb, kfree_skb};
 use crate::net::core::sock::SockId;
+use crate::net::core::timestamping::skb_complete_tx_timestamps;
 use crate::net::core::zerocopy::msg_zerocopy_complete;
 use crate::net::ipv4::icmp::{IcmpErr, icmp_rcv};
 use crate::net::ipv4::inet_timewait_sock::tw_timer_handler;
@@ -87,6 +88,9 @@ impl Kernel {
             if self.net.skbs.ubufs.is_done() {
                 msg_zerocopy_complete(&mut self.socks, &mut self.net);
             }
+            if !self.net.skbs.tx_events.is_empty() {
+                skb_complete_tx_timestamps(&mut self.socks, &mut self.net);
+            }
             if !self.net.wmem.tsq.is_empty() {
                 for sk in std::mem::take(&mut self.net.wmem.tsq) {
                     self.small_queue_work(sk);
@@ -105,6 +109,7 @@ impl Kernel {
         net.softnet.pending()
             || !net.wmem.tsq.is_empty()
             || net.skbs.ubufs.is_done()
+            || !net.skbs.tx_events.is_empty()
             || !net.wake.is_empty()
             || !self.fs.wakes.is_empty()
     }
@@ -130,6 +135,9 @@ impl Kernel {
 
     /// Hands a packet to its protocol (`deliver_skb` to the registered `packet_type`).
     fn netif_receive(&mut self, mut skb: Skb) {
+        if self.net.softnet.netstamp_needed {
+            skb.tstamp = self.net.time.ktime_get_real_ns();
+        }
         match dev::__netif_receive_skb_core(&mut skb) {
             Ok(PacketType::Ip) => match ip_rcv(&mut self.net, skb) {
                 IpRcv::Local { proto, skb } => self.local_deliver(proto, skb),

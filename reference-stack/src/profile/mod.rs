@@ -124,6 +124,8 @@ pub struct Profile {
     /// listener's queue (6.10 and later; before, the number was overwritten on its way: asked of
     /// 6.1.192).
     pub tw_isn_kept: bool,
+    /// The last `SOF_TIMESTAMPING_*` flag: `BIND_PHC`, or `TX_COMPLETION` (6.15 and later).
+    pub sof_timestamping_last: u32,
 }
 
 impl Profile {
@@ -163,6 +165,7 @@ impl Profile {
             reqsk_rst_exact: version > Version::V5_15,
             tcpi_tfo_child: modern,
             tw_isn_kept: modern,
+            sof_timestamping_last: if modern { 1 << 18 } else { 1 << 15 },
         }
     }
 

@@ -6,6 +6,7 @@ use crate::net::core::dev::{
     NetDevice, NetdevTx, netif_rx,
 };
 use crate::net::core::skbuff::{PktType, Skb, skb_orphan};
+use crate::net::core::timestamping::{TxTstamp, skb_tx_timestamp};
 use crate::net::core::zerocopy::skb_orphan_frags_rx;
 use crate::net::ethernet::eth_type_trans;
 
@@ -23,7 +24,9 @@ pub(crate) fn loopback_setup() -> NetDevice {
 
 /// Gives a sent packet to the backlog.
 pub(crate) fn loopback_xmit(net: &mut Net, id: DevId, mut skb: Skb) -> NetdevTx {
+    skb_tx_timestamp(net, &skb);
     skb.tstamp = 0;
+    skb.tx_tstamp = TxTstamp::default();
     skb_orphan(&mut net.wmem, &mut skb);
     skb_orphan_frags_rx(&mut net.skbs, &mut skb);
     skb.pkt_type = PktType::Host;

@@ -10,6 +10,7 @@ use crate::net::core::dev::{
 use crate::net::core::skbuff::{
     DropReason, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align, skb_orphan,
 };
+use crate::net::core::timestamping::skb_tx_timestamp;
 use crate::net::ethernet::{ETH_P_IP, ETH_P_IPV6, eth_type_trans};
 
 /// `TUN_READQ_SIZE`.
@@ -43,6 +44,7 @@ pub(crate) fn tun_net_xmit(net: &mut Net, id: DevId, mut skb: Skb) -> NetdevTx {
         kfree_skb(net, skb, DropReason::DevReady);
         return NetdevTx::Ok;
     }
+    skb_tx_timestamp(net, &skb);
     skb_orphan(&mut net.wmem, &mut skb);
     tx_frame(net, id, skb);
     NetdevTx::Ok

@@ -8,6 +8,7 @@ use crate::net::core::dev::{
 use crate::net::core::skbuff::{
     DropReason, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align,
 };
+use crate::net::core::timestamping::skb_tx_timestamp;
 use crate::net::ethernet::eth_type_trans;
 
 /// The device, with its offloads off.
@@ -25,6 +26,7 @@ pub(crate) fn veth_xmit(net: &mut Net, id: DevId, skb: Skb) -> NetdevTx {
         kfree_skb(net, skb, DropReason::DevReady);
         return NetdevTx::Ok;
     }
+    skb_tx_timestamp(net, &skb);
     tx_frame(net, id, skb);
     NetdevTx::Ok
 }

@@ -2,6 +2,7 @@
 //! errors with what they quote, transmit stamps, and notifications of MSG_ZEROCOPY.
 
 use super::sock::SockCommon;
+use super::timestamping::sock_recv_timestamp;
 use crate::Nanos;
 use crate::errno::Errno;
 use crate::net::Net;
@@ -54,8 +55,6 @@ pub(crate) struct SockExterr {
     pub(crate) offender: Option<IpAddr>,
     /// When the packet passed the point that is reported, CLOCK_REALTIME; 0: no stamp.
     pub(crate) tstamp: Nanos,
-    /// Statistics for SCM_TIMESTAMPING_OPT_STATS stand in `payload`.
-    pub(crate) opt_stats: bool,
     /// Bytes of `sk_rmem_alloc`.
     pub(crate) truesize: u32,
     /// Bytes of `sk_omem_alloc`.
@@ -122,6 +121,7 @@ pub(crate) fn recv_error(
     }
     msg.buf = entry.payload[..copied].to_vec();
     msg.msg_flags |= MSG_ERRQUEUE;
+    sock_recv_timestamp(sk, net, msg, entry.tstamp);
     let ee_origin = entry.ee.ee_origin;
     let named = matches!(ee_origin, SO_EE_ORIGIN_ICMP | SO_EE_ORIGIN_ICMP6 | SO_EE_ORIGIN_LOCAL);
     msg.addr = entry.name.filter(|name| named || name.port() != 0);

@@ -86,6 +86,7 @@ pub(crate) fn skb_gso_segment(net: &mut Net, mut skb: Skb) -> Result<SkbQueue, S
         header[tcp_at + 13] = f;
         let sum = addrs.pseudo(tcp_len + len).folded();
         header[tcp_at + 16..tcp_at + 18].copy_from_slice(&sum.to_be_bytes());
+        seg.tx_tstamp = skb.tx_tstamp.of_segment(at, len as u32);
         seg.ip_summed = IpSummed::Partial { offset: 16 };
         match &addrs {
             Addrs::V4(iph) => ip_set_len(&mut seg, (iph.ihl + tcp_len + len) as u16),

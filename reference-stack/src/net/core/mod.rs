@@ -10,4 +10,5 @@ pub mod sock;
 pub(crate) mod sockopt;
 pub(crate) mod stream;
 pub mod sysctl;
+pub(crate) mod timestamping;
 pub(crate) mod zerocopy;

@@ -6,6 +6,7 @@
 
 use super::dev::DevId;
 use super::sock::{SockId, Wmem};
+use super::timestamping::{TxEvent, TxTstamp};
 use super::zerocopy::{UbufId, Ubufs};
 use crate::Nanos;
 use crate::lib::checksum::Csum;
@@ -128,6 +129,8 @@ pub(crate) struct SkBuff {
     pub(crate) rt: Option<SkbRt>,
     /// The send calls whose pages it refers to (`skb_zcopy`).
     pub(crate) uarg: Option<UbufId>,
+    /// Where it is stamped on its way out.
+    pub(crate) tx_tstamp: TxTstamp,
     pub(crate) cb: Cb,
 }
 
@@ -165,11 +168,18 @@ pub(crate) struct SkbAccounting {
     /// Drops by reason, for the event log and the reports.
     pub(crate) drops: [u32; DropReason::COUNT],
     pub(crate) ubufs: Ubufs,
+    /// Stamps that their sockets have not got yet.
+    pub(crate) tx_events: Vec<TxEvent>,
 }
 
 impl Default for SkbAccounting {
     fn default() -> Self {
-        Self { alive: 0, drops: [0; DropReason::COUNT], ubufs: Ubufs::default() }
+        Self {
+            alive: 0,
+            drops: [0; DropReason::COUNT],
+            ubufs: Ubufs::default(),
+            tx_events: Vec::new(),
+        }
     }
 }
 
@@ -263,6 +273,7 @@ impl Skb {
             ignore_df: false,
             rt: None,
             uarg: None,
+            tx_tstamp: TxTstamp::default(),
             cb: Cb::None,
         }))
     }

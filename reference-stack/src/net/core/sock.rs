@@ -3,6 +3,7 @@
 
 use super::errqueue::SockExterr;
 use super::skbuff::Skb;
+use super::timestamping::SockTstamp;
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
 use crate::lib::shared::Arc;
@@ -165,6 +166,7 @@ pub(crate) struct SockCommon {
     pub(crate) sk_error_queue: VecDeque<SockExterr>,
     /// Number of the next call with MSG_ZEROCOPY.
     pub(crate) sk_zckey: u32,
+    pub(crate) tstamp: SockTstamp,
 
     /// The cached route (`sk_dst_cache`), valid while its generation is the table's.
     pub(crate) sk_dst: Option<Dst>,
@@ -470,6 +472,7 @@ impl SockCommon {
             sk_receive_queue: SkbQueue::default(),
             sk_error_queue: VecDeque::new(),
             sk_zckey: 0,
+            tstamp: SockTstamp::default(),
             sk_dst: None,
             sk_txhash: 0,
             dst_pending_confirm: false,

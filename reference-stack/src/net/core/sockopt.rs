@@ -5,8 +5,10 @@ use super::sock::{
     MAX_SCHEDULE_TIMEOUT, SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF, SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK,
     SockCommon, Socks, TcpState,
 };
+use super::timestamping::{sock_get_timestamp, sock_set_timestamp, sock_set_timestamping};
 use crate::errno::Errno;
 use crate::net::Net;
+use crate::net::ipv4::tcp_sock::TcpSock;
 use crate::net::ipv4::{ip_sockglue, raw, tcp, tcp_timer};
 use crate::net::ipv6::ipv6_sockglue;
 use crate::net::socket::Socket;
@@ -16,7 +18,8 @@ use crate::uapi::{
     SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE,
     SO_MEMINFO, SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT,
     SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO,
-    SO_TIMESTAMP, SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
+    SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS,
+    SO_TIMESTAMPNS_NEW, SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
 };
 
 /// The first four bytes as the C int they are; EINVAL if there are fewer.
@@ -48,6 +51,13 @@ pub(crate) fn sock_setsockopt(
             let v = if v < 0 { i32::MAX } else { v.max(1) };
             tcp::tcp_set_rcvlowat(tp, net, v);
             Ok(())
+        }
+        SOL_SOCKET if matches!(name, SO_TIMESTAMPING | SO_TIMESTAMPING_NEW) => {
+            let connected =
+                |tp: &&TcpSock| !matches!(tp.sk.sk_state, TcpState::Close | TcpState::Listen);
+            let stream = socks.tcp(sock.sk).filter(connected).map(|tp| (tp.snd_una, tp.write_seq));
+            let val = int_value(value)? as u32;
+            sock_set_timestamping(common(socks, sock)?, net, name, val, stream)
         }
         SOL_SOCKET => {
             if let (SO_KEEPALIVE, Some(tp)) = (name, socks.tcp_mut(sock.sk)) {
@@ -136,8 +146,10 @@ fn set_socket_level(
             sk.sk_mark = v as u32;
             sk.sk_dst = None;
         }
-        // A stamp would come as a control message, which the typed calls do not carry.
-        SO_BUSY_POLL | SO_TIMESTAMP => {}
+        SO_BUSY_POLL => {}
+        SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+            sock_set_timestamp(sk, net, name, on);
+        }
         SO_MAX_PACING_RATE => {
             sk.sk_max_pacing_rate = match v as u32 {
                 u32::MAX => u64::MAX,
@@ -233,6 +245,11 @@ fn get_socket_level(net: &Net, sk: &mut SockCommon, name: i32) -> Result<Vec<u8>
         SO_SNDTIMEO => timeval(sk.sk_sndtimeo),
         SO_ACCEPTCONN => int((sk.sk_state == TcpState::Listen).into()),
         SO_ZEROCOPY => int(sk.zerocopy.into()),
+        SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+            int(sock_get_timestamp(sk, name).into())
+        }
+        // struct so_timestamping: the flags, and the number of a clock.
+        SO_TIMESTAMPING => Ok([sk.tstamp.tsflags.to_ne_bytes(), 0u32.to_ne_bytes()].concat()),
         SO_LINGER => {
             let seconds = sk.linger.map_or(0, |t| t / u64::from(net.time.hz())) as i32;
             let on = i32::from(sk.linger.is_some());

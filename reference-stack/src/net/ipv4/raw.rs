@@ -12,6 +12,7 @@ use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::skbuff::{DropReason, SKB_HEADROOM, Skb, kfree_skb, skb_data_align};
 use crate::net::core::sock::{RCV_SHUTDOWN, Sock, SockCommon, SockId, Socks, TcpState};
+use crate::net::core::timestamping::sock_recv_timestamp;
 use crate::uapi::{AF_INET, ICMP_FILTER, IPPROTO_ICMP, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_RAW};
 use hw_model::Frag;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -155,6 +156,8 @@ pub(crate) fn raw_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     let copied = whole.len();
     msg.buf = whole;
     msg.addr = iph.map(|h| (h.saddr, 0).into());
+    let tstamp = skb.tstamp;
+    sock_recv_timestamp(&up.sk, net, msg, tstamp);
     if msg.flags & MSG_PEEK == 0
         && let Some(skb) = up.sk.sk_receive_queue.pop_front()
     {

@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
 use crate::net::core::skbuff::Frags;
 use crate::net::core::sock::{SkbQueue, SockCommon, SockId};
+use crate::net::core::timestamping::TxTstamp;
 use crate::net::core::zerocopy::UbufId;
 use crate::syscalls::Cmsg;
 use crate::time::Jiffies;
@@ -231,6 +232,9 @@ pub(crate) struct TcpSkb {
     pub(crate) fclone_queued: bool,
     /// The send calls whose pages it refers to (`skb_zcopy`).
     pub(crate) uarg: Option<UbufId>,
+    /// Where its last byte is stamped on its way out, and whether its ACK is too (`txstamp_ack`).
+    pub(crate) tx_tstamp: TxTstamp,
+    pub(crate) txstamp_ack: bool,
 }
 
 /// `struct tcp_rack`.
@@ -512,6 +516,13 @@ pub(crate) struct TimewaitSock {
     pub(crate) tw_port_by_connect: bool,
 }
 
+impl TcpSkb {
+    /// Whether anybody asked for a stamp of it (`tcp_has_tx_tstamp`).
+    pub(crate) fn has_tx_tstamp(&self) -> bool {
+        self.txstamp_ack || self.tx_tstamp.flags != 0
+    }
+}
+
 impl TcpSock {
     /// `tcp_left_out`.
     pub(crate) fn left_out(&self) -> u32 {
@@ -570,6 +581,8 @@ pub(crate) struct RecvMsg {
     pub(crate) control: Vec<Cmsg>,
     /// The buffer's address is NULL.
     pub(crate) fault: bool,
+    /// When the last bytes that were read had arrived, CLOCK_REALTIME; 0: nobody noted it.
+    pub(crate) rx_tstamp: Nanos,
 }
 
 /// What a send call has to send and how far it is; see `tcp_sendmsg`.
@@ -594,6 +607,8 @@ pub(crate) struct SendMsg {
     pub(crate) iov: Vec<usize>,
     /// What the data's pages are referred to by, with MSG_ZEROCOPY.
     pub(crate) uarg: Option<UbufId>,
+    /// `SOF_TIMESTAMPING_*` of this call.
+    pub(crate) tsflags: u32,
 }
 
 impl SendMsg {

@@ -19,6 +19,7 @@ use crate::net::core::skbuff::{
 use crate::net::core::sock::{
     RCV_SHUTDOWN, SHUTDOWN_MASK, Sock, SockCommon, SockId, Socks, TcpState, skb_queue_purge,
 };
+use crate::net::core::timestamping::{datagram_tstamp, sock_recv_timestamp};
 use crate::net::core::zerocopy::{UbufId, msg_zerocopy_realloc};
 use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv6::addr::RcvSaddr;
@@ -195,7 +196,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     if msg.flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    sock_cmsg_send(&msg.control)?;
+    msg.tsflags = sock_cmsg_send(&up.sk, &msg.control)?.tsflags;
     // The first part of a datagram has decided where it goes.
     let (daddr, dport) = match &up.pending {
         Some(pending) => v4_of(pending.to)?,
@@ -239,6 +240,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     let uarg = udp_zerocopy(up, net, msg, whole, &dst)?;
     let mut skb = build(up, net, &data, &fl, dport, whole);
     skb.uarg = uarg;
+    skb.tx_tstamp = datagram_tstamp(&mut up.sk, msg.tsflags);
     match ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr) {
         Ok(()) => net.mib.inc(Udp::OutDatagrams),
         // A full queue is told only to those who asked to hear of errors.
@@ -377,6 +379,8 @@ pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     if copied < len {
         msg.msg_flags |= MSG_TRUNC;
     }
+    let tstamp = skb.tstamp;
+    sock_recv_timestamp(&up.sk, net, msg, tstamp);
     if !peek && let Some(skb) = up.sk.sk_receive_queue.pop_front() {
         match skb.protocol {
             ETH_P_IPV6 => net.mib.inc(Udp6::InDatagrams),

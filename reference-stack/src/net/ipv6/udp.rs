@@ -16,10 +16,12 @@ use crate::errno::Errno;
 use crate::lib::checksum::csum_ipv6_pseudo;
 use crate::net::Net;
 use crate::net::core::dev::DevId;
+use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::{
     DropReason, IpSummed, SKB_HEADROOM, SkBuff, Skb, kfree_skb, skb_data_align,
 };
 use crate::net::core::sock::{SockCommon, SockId, Socks, TcpState};
+use crate::net::core::timestamping::datagram_tstamp;
 use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv4::mib::Udp6;
 use crate::net::ipv4::route::{Dst, dst_check};
@@ -139,6 +141,7 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
     if msg.flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
+    msg.tsflags = sock_cmsg_send(&up.sk, &msg.control)?.tsflags;
     let np = up.sk.pinet6.as_deref().ok_or(Errno::EINVAL)?;
     let (tclass, pmtudisc, dontfrag) = (np.tclass, np.pmtudisc, np.dontfrag);
     let mut fl = flow_of(&up.sk, any_is_loopback(*to6.ip(), np.saddr), to6.port());
@@ -175,6 +178,7 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
     let uarg = udp_zerocopy(up, net, msg, whole, &dst)?;
     let mut skb = build(up, net, &data, &fl, whole);
     skb.uarg = uarg;
+    skb.tx_tstamp = datagram_tstamp(&mut up.sk, msg.tsflags);
     match ip6_xmit(net, Some(&up.sk), skb, &fl, &dst, tclass) {
         Ok(()) => net.mib.inc(Udp6::OutDatagrams),
         Err(Errno::ENOBUFS) if !recverr(&up.sk) => net.mib.inc(Udp6::SndbufErrors),

@@ -48,6 +48,8 @@ pub(crate) struct Softnet {
     pub(super) output_queue: Vec<DevId>,
     /// What drivers without hardware sent.
     pub(super) frames_out: Vec<FrameOut>,
+    /// A socket asked when packets arrive (`netstamp_needed_key`).
+    pub(crate) netstamp_needed: bool,
     /// Packets taken from the backlog.
     pub(crate) processed: u32,
     /// Packets that found the backlog full.

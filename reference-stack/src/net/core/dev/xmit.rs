@@ -9,6 +9,7 @@ use crate::net::Net;
 use crate::net::core::gso::skb_gso_segment;
 use crate::net::core::skbuff::{DropReason, IpSummed, SkBuff, Skb, kfree_skb};
 use crate::net::core::sock::SkbQueue;
+use crate::net::core::timestamping::skb_sched_timestamp;
 use crate::net::core::zerocopy::skb_orphan_frags_rx;
 use crate::net::sched::Qdisc;
 use reference_stack_macros::traced;
@@ -42,6 +43,7 @@ fn __dev_queue_xmit(net: &mut Net, mut skb: Skb) -> Result<(), Errno> {
         return Err(Errno::ENETDOWN);
     };
     skb.reset_mac_header();
+    skb_sched_timestamp(net, &skb);
     let queue = netdev_core_pick_tx(net, id, &skb);
     match net.devs[id].qdisc {
         // noop_enqueue(): the device is down; NET_XMIT_CN is no error to the sender.

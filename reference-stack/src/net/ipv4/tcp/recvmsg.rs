@@ -3,6 +3,7 @@
 use super::*;
 use crate::net::core::scm::put_cmsg;
 use crate::net::core::skbuff::{DropReason, SkBuff};
+use crate::net::core::timestamping::tcp_recv_timestamp;
 use crate::net::ipv4::inet_connection_sock::{inet_csk_ack_scheduled, inet_csk_in_pingpong_mode};
 use crate::net::ipv4::tcp_input::{sock_rfree, tcp_fast_path_check, tcp_rcv_space_adjust};
 use crate::net::ipv4::tcp_output::{__tcp_select_window, tcp_mstamp_refresh, tcp_send_ack};
@@ -63,6 +64,9 @@ pub(crate) fn tcp_recvmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut RecvMsg) ->
         return tcp_recv_urg(tp, msg);
     }
     let read = tcp_recvmsg_locked(tp, net, msg)?;
+    if matches!(read, Progress::Done(_)) {
+        tcp_recv_timestamp(&tp.sk, msg, msg.rx_tstamp);
+    }
     if tp.recvmsg_inq && matches!(read, Progress::Done(_)) {
         let inq = tcp_inq_hint(tp);
         put_cmsg(msg, SOL_TCP, TCP_CM_INQ, &inq.to_ne_bytes());
@@ -230,6 +234,9 @@ fn read_from(
     }
     if msg.flags & MSG_TRUNC == 0 && used > 0 {
         skb_copy_datagram_msg(skb, offset, msg, used);
+    }
+    if skb.tcp_cb().has_rxtstamp {
+        msg.rx_tstamp = skb.tstamp;
     }
     if !peek {
         tp.copied_seq = seq + used + skipped;

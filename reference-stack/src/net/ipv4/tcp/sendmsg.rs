@@ -7,6 +7,7 @@ use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::{
     sk_forced_mem_schedule, sk_stream_error, sk_stream_is_writeable, sk_wmem_schedule,
 };
+use crate::net::core::timestamping::TxTstamp;
 use crate::net::core::zerocopy::{UbufId, msg_zerocopy_realloc};
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_fastopen::tcp_passive_fastopen;
@@ -184,7 +185,7 @@ pub(crate) fn tcp_sendmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg) ->
             Err(err) => do_error(tp, net, msg, err, (0, 0)),
         };
     }
-    sock_cmsg_send(&msg.control)?;
+    msg.tsflags = sock_cmsg_send(&tp.sk, &msg.control).map_err(|_| Errno::EINVAL)?.tsflags;
     let waiting = msg.done > 0 && tp.sk.nospace && !memory_free(tp, net);
     let sizes = tcp_send_mss(tp, net, msg.flags);
     if tp.sk.sk_err.is_some() || tp.sk.sk_shutdown & SEND_SHUTDOWN != 0 {
@@ -225,10 +226,21 @@ pub(crate) fn tcp_sendmsg(tp: &mut TcpSock, net: &mut Net, msg: &mut SendMsg) ->
 /// Pushes at the end of a call; bytes taken.
 fn finish(tp: &mut TcpSock, net: &mut Net, msg: &SendMsg, (mss, goal): (u32, u32)) -> usize {
     if msg.done > 0 {
+        tcp_tx_timestamp(tp, msg.tsflags);
         let nonagle = tp.nonagle;
         tcp_push(tp, net, msg.flags, mss, nonagle, goal);
     }
     msg.taken()
+}
+
+/// The last byte of a call is the one that is stamped (Linux `tcp_tx_timestamp()`).
+fn tcp_tx_timestamp(tp: &mut TcpSock, tsflags: u32) {
+    let Some(tail) = tp.write_queue.back_mut().filter(|_| tsflags != 0) else { return };
+    let record = tsflags & SOF_TIMESTAMPING_TX_RECORD_MASK != 0;
+    let key = if record { (tail.seq + tail.len).0.wrapping_sub(1) } else { tail.tx_tstamp.key };
+    let asked = TxTstamp::new(tsflags, key);
+    tail.tx_tstamp = TxTstamp { flags: tail.tx_tstamp.flags | asked.flags, key };
+    tail.txstamp_ack |= tsflags & SOF_TIMESTAMPING_TX_ACK != 0;
 }
 
 /// What was taken counts before an error does (Linux's `do_error`).

@@ -2,12 +2,14 @@
 //! `tcp_rearm_rto()`, 5.15).
 
 use super::*;
+use crate::net::core::timestamping::__skb_tstamp_tx;
 use crate::net::ipv4::inet_connection_sock::*;
 use crate::net::ipv4::tcp_cong::{AckSample, ca_pkts_acked};
 use crate::net::ipv4::tcp_output::*;
 use crate::net::ipv4::tcp_rate::tcp_rate_skb_delivered;
 use crate::net::ipv4::tcp_recovery::tcp_rack_advance;
 use crate::time::Jiffies;
+use crate::uapi::SCM_TSTAMP_ACK;
 
 /// Sets the retransmission timer anew after progress, or stops it (`tcp_rearm_rto`, RFC 6298 5.3).
 pub(crate) fn tcp_rearm_rto(tp: &mut TcpSock, net: &mut Net) {
@@ -115,6 +117,16 @@ fn account_acked(
     }
 }
 
+/// Stamps the ACK of the byte that asked for it, if this one is it and it is in the head segment.
+fn tcp_ack_tstamp(tp: &TcpSock, net: &mut Net, prior_snd_una: SeqNum) {
+    let Some(skb) = tp.rtx_queue.front().filter(|skb| skb.txstamp_ack) else { return };
+    let key = SeqNum(skb.tx_tstamp.key);
+    if !key.before(prior_snd_una) && key.before(tp.snd_una) {
+        let payload = skb.frags.iter().flat_map(|frag| frag.bytes()).copied().collect();
+        __skb_tstamp_tx(net, tp.sk.id, SCM_TSTAMP_ACK, key.0, payload, skb.truesize);
+    }
+}
+
 /// Frees acknowledged segments, takes RTT samples, and says what the ACK was (`FLAG_*`).
 pub(crate) fn tcp_clean_rtx_queue(
     tp: &mut TcpSock,
@@ -136,8 +148,10 @@ pub(crate) fn tcp_clean_rtx_queue(
         if !c.fully_acked {
             break;
         }
+        tcp_ack_tstamp(tp, net, prior_snd_una);
         tcp_rtx_queue_unlink_and_free(tp, net, 0);
     }
+    tcp_ack_tstamp(tp, net, prior_snd_una);
     if tp.rtx_queue.is_empty() {
         tcp_chrono_stop(tp, net, TCP_CHRONO_BUSY);
     }

@@ -37,6 +37,7 @@ use crate::net::Net;
 use crate::net::core::skbuff::{Frags, IpSummed, SKB_HEADROOM, Skb};
 use crate::net::core::sock::{PacingStatus, SockCommon, TcpState};
 use crate::net::core::stream::{sk_mem_charge, sk_mem_uncharge};
+use crate::net::core::timestamping::TxTstamp;
 use crate::net::ipv4::ip_output::ip_queue_xmit;
 use crate::net::ipv4::tcp_input::{tcp_enter_cwr, tcp_init_cwnd};
 use crate::net::ipv6::ip6_output::{inet6_csk_xmit, tcp_v6_send_check};
@@ -100,6 +101,8 @@ pub(crate) fn sk_stream_alloc_skb(net: &Net) -> TcpSkb {
         tx: TxRecord::default(),
         fclone_queued: false,
         uarg: None,
+        tx_tstamp: TxTstamp::default(),
+        txstamp_ack: false,
     }
 }
 
@@ -258,6 +261,7 @@ fn build_segment(
     out.frags = skb.frags.clone();
     out.data_len = skb.len;
     out.uarg = skb.uarg;
+    out.tx_tstamp = skb.tx_tstamp;
     net.skbs.ubufs.net_zcopy_get(skb.uarg);
     let (urg, urg_ptr) = urgent_pointer(tp, skb.seq);
     let flags = if urg { flags | TCPHDR_URG } else { flags };

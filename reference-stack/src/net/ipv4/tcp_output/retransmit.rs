@@ -185,6 +185,12 @@ fn tcp_collapse_retrans(tp: &mut TcpSock, net: &mut Net, at: usize) {
         skb.tcp_flags |= next.tcp_flags;
         skb.sacked |= next.sacked & TCPCB_EVER_RETRANS;
         skb.eor |= next.eor;
+        // tcp_skb_collapse_tstamp(): one stamp is left, that of the later byte.
+        if next.has_tx_tstamp() {
+            skb.tx_tstamp.flags |= next.tx_tstamp.flags;
+            skb.tx_tstamp.key = next.tx_tstamp.key;
+            skb.txstamp_ack |= next.txstamp_ack;
+        }
     }
     tcp_adjust_pcount(tp, next.sacked, next.gso_segs.into());
     // The bytes stay charged; only the buffer's own cost goes.

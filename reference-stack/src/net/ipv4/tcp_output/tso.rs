@@ -250,7 +250,7 @@ pub(crate) fn tcp_fragment(
 fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
     let len = len.min(skb.len);
     let rest = skb.len - len;
-    let buff = TcpSkb {
+    let mut buff = TcpSkb {
         seq: skb.seq + len,
         end_seq: skb.end_seq,
         tcp_flags: skb.tcp_flags,
@@ -265,7 +265,14 @@ fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
         tx: skb.tx,
         fclone_queued: skb.fclone_queued,
         uarg: skb.uarg,
+        tx_tstamp: TxTstamp::default(),
+        txstamp_ack: false,
     };
+    // The stamp stays with the byte that it is for (tcp_fragment_tstamp).
+    if skb.has_tx_tstamp() && !SeqNum(skb.tx_tstamp.key).before(buff.seq) {
+        buff.tx_tstamp = std::mem::take(&mut skb.tx_tstamp);
+        buff.txstamp_ack = std::mem::take(&mut skb.txstamp_ack);
+    }
     skb.end_seq = buff.seq;
     skb.tcp_flags &= !(TCPHDR_FIN | TCPHDR_PSH);
     skb.eor = false;
