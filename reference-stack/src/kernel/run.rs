@@ -173,6 +173,7 @@ impl Kernel {
         match err.proto {
             IPPROTO_TCP => tcp_ipv4::tcp_v4_err(&mut self.socks, &mut self.net, err),
             IPPROTO_UDP => udp::udp_err(&mut self.socks, &mut self.net, err),
+            IPPROTO_ICMP => raw::raw_err(&mut self.socks, &mut self.net, err),
             _ => {}
         }
     }

@@ -108,6 +108,8 @@ pub(crate) struct SockCommon {
     pub(crate) pmtudisc: u8,
     pub(crate) freebind: bool,
     pub(crate) recverr: bool,
+    /// `IP_CMSG_*`: what a reader of datagrams is told of their headers.
+    pub(crate) cmsg_flags: u8,
     pub(crate) bound_dev_if: u32,
     /// `bind_address_no_port`, `SOCK_BINDADDR_LOCK`, `SOCK_BINDPORT_LOCK`.
     pub(crate) bindaddr_lock: bool,
@@ -434,6 +436,7 @@ impl SockCommon {
             pmtudisc: crate::uapi::IP_PMTUDISC_WANT,
             freebind: false,
             recverr: false,
+            cmsg_flags: 0,
             bound_dev_if: 0,
             bindaddr_lock: false,
             bindport_lock: false,

@@ -273,7 +273,7 @@ pub(crate) fn sk_get_meminfo(net: &Net, sk: &SockCommon) -> [u32; 9] {
         sk.sk_sndbuf as u32,
         sk.sk_forward_alloc as u32,
         sk.sk_wmem_queued as u32,
-        0,
+        sk.sk_omem_alloc,
         sk.sk_backlog_len as u32,
         sk.sk_drops,
     ]

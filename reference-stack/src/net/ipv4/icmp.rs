@@ -455,7 +455,7 @@ fn icmp_reply(net: &mut Net, skb: &SkBuff, iph: &Iphdr, mut head: [u8; ICMP_HLEN
 }
 
 /// The source of an answer: where the packet was sent to, if that is one host's address.
-fn fib_compute_spec_dst(net: &Net, skb: &SkBuff, iph: &Iphdr) -> Ipv4Addr {
+pub(crate) fn fib_compute_spec_dst(net: &Net, skb: &SkBuff, iph: &Iphdr) -> Ipv4Addr {
     let many = RTCF_BROADCAST | RTCF_MULTICAST;
     if skb.rt.is_some_and(|rt| rt.rt_flags & (many | RTCF_LOCAL) == RTCF_LOCAL) {
         return iph.daddr;

@@ -2,6 +2,7 @@
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, icmp_send};
 use super::ip_fragment::ip_do_fragment;
+use super::ip_sockglue::{IpcmCookie, rt_tos2priority};
 use super::mib::{Ip, IpExt};
 use super::route::{
     __sk_dst_check, Dst, Flow4, RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RtType,
@@ -270,6 +271,7 @@ pub(crate) fn ip_send_skb(
     dst: &Dst,
     saddr: Ipv4Addr,
     daddr: Ipv4Addr,
+    ipc: &IpcmCookie,
 ) -> Result<(), Errno> {
     skb.ignore_df = sk.pmtudisc < IP_PMTUDISC_DO || sk.pmtudisc == IP_PMTUDISC_OMIT;
     let fits = skb.len() + IP_HLEN <= dst.mtu as usize;
@@ -277,17 +279,18 @@ pub(crate) fn ip_send_skb(
         saddr,
         daddr,
         protocol: sk.sk_protocol,
-        tos: sk.tos,
-        ttl: match dst.rt_type {
-            RtType::Multicast => 1,
-            _ => ip_select_ttl(net, sk.uc_ttl, dst),
+        tos: ipc.tos.unwrap_or(sk.tos),
+        ttl: match (ipc.ttl, dst.rt_type) {
+            (Some(ttl), _) => ttl,
+            (None, RtType::Multicast) => 1,
+            (None, _) => ip_select_ttl(net, sk.uc_ttl, dst),
         },
         df: sk.pmtudisc >= IP_PMTUDISC_DO || (fits && ip_dont_fragment(sk, dst)),
         id: 0,
     };
     header.id = ip_select_ident(net, sk, &skb, &header);
     push_ip_header(&mut skb, &header);
-    skb.priority = sk.sk_priority;
+    skb.priority = ipc.tos.map_or(sk.sk_priority, rt_tos2priority);
     ip_local_out(net, skb, dst)
 }
 

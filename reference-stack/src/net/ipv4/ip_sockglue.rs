@@ -1,18 +1,26 @@
 //! Socket options of the level SOL_IP (Linux `ip_sockglue.c`).
 
-use super::icmp::IcmpErr;
+use super::icmp::{IcmpErr, fib_compute_spec_dst};
+use super::ip_input::ip_hdr;
 use super::route::{Flow4, dst_check, ip_route_output_flow};
 use super::tcp_sock::RecvMsg;
 use crate::errno::Errno;
 use crate::net::Net;
 use crate::net::core::errqueue::{SockExtendedErr, SockExterr, recv_error, sock_queue_err_skb};
-use crate::net::core::scm::put_cmsg;
+use crate::net::core::scm::{__sock_cmsg_send, SockcmCookie, put_cmsg};
+use crate::net::core::skbuff::SkBuff;
 use crate::net::core::sock::{SockCommon, TcpState};
+use crate::syscalls::Cmsg;
 use crate::uapi::{
     AF_INET, IP_FREEBIND, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL,
-    IP_TOS, IP_TTL, SO_EE_ORIGIN_ICMP, SOCK_STREAM, SOL_IP,
+    IP_TOS, IP_TTL, IPV6_PKTINFO, SO_EE_ORIGIN_ICMP, SOCK_STREAM, SOL_IP, SOL_IPV6, SOL_SOCKET,
 };
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// `IP_CMSG_PKTINFO`, `IP_CMSG_TTL`, `IP_CMSG_TOS`.
+const IP_CMSG_PKTINFO: u8 = 1 << 0;
+const IP_CMSG_TTL: u8 = 1 << 1;
+const IP_CMSG_TOS: u8 = 1 << 2;
 
 /// `INET_ECN_MASK`: bits of the TOS that are TCP's own.
 const INET_ECN_MASK: u8 = 3;
@@ -61,9 +69,10 @@ pub(crate) fn ip_setsockopt(
             0 | 1 => sk.freebind = v != 0,
             _ => return Err(Errno::EINVAL),
         },
-        // What they ask for comes by control messages, which are not built: refused rather
-        // than taken and not done.
-        IP_PKTINFO | IP_RECVTTL | IP_RECVTOS => return Err(Errno::ENOPROTOOPT),
+        IP_PKTINFO | IP_RECVTTL | IP_RECVTOS => {
+            let flag = cmsg_flag(name);
+            sk.cmsg_flags = if v != 0 { sk.cmsg_flags | flag } else { sk.cmsg_flags & !flag };
+        }
         _ => return Err(Errno::ENOPROTOOPT),
     }
     Ok(())
@@ -81,6 +90,7 @@ pub(crate) fn ip_getsockopt(
         IP_MTU_DISCOVER => i32::from(sk.pmtudisc),
         IP_RECVERR => i32::from(sk.recverr),
         IP_FREEBIND => i32::from(sk.freebind),
+        IP_PKTINFO | IP_RECVTTL | IP_RECVTOS => i32::from(sk.cmsg_flags & cmsg_flag(name) != 0),
         IP_MTU => connected_mtu(sk, net)?,
         _ => return Err(Errno::ENOPROTOOPT),
     };
@@ -106,6 +116,108 @@ fn connected_mtu(sk: &mut SockCommon, net: &mut Net) -> Result<i32, Errno> {
         sk.sk_dst = Some(ip_route_output_flow(net, &mut fl)?);
     }
     sk.sk_dst.as_ref().map(|dst| dst.mtu as i32).ok_or(Errno::ENOTCONN)
+}
+
+/// The `IP_CMSG_*` bit of an option.
+const fn cmsg_flag(name: i32) -> u8 {
+    match name {
+        IP_PKTINFO => IP_CMSG_PKTINFO,
+        IP_RECVTTL => IP_CMSG_TTL,
+        _ => IP_CMSG_TOS,
+    }
+}
+
+/// What a call says of its datagram by control messages (`struct ipcm_cookie`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IpcmCookie {
+    pub(crate) sockc: SockcmCookie,
+    /// The source address; unspecified: the socket's or the route's.
+    pub(crate) addr: Ipv4Addr,
+    /// The device to leave by; 0: any.
+    pub(crate) oif: u32,
+    /// IP_TTL and IP_TOS of this datagram alone.
+    pub(crate) ttl: Option<u8>,
+    pub(crate) tos: Option<u8>,
+}
+
+impl IpcmCookie {
+    /// What the socket says (`ipcm_init_sk`).
+    pub(crate) fn new(sk: &SockCommon) -> Self {
+        Self {
+            sockc: SockcmCookie::new(sk),
+            addr: sk.inet_saddr,
+            oif: sk.bound_dev_if,
+            ttl: None,
+            tos: None,
+        }
+    }
+}
+
+/// Reads what a sender says of its datagram (`ip_cmsg_send`). Levels that are neither the socket's nor
+/// IP's say nothing here.
+///
+/// # Errors
+/// EINVAL: a message that is not known, or whose size or value is wrong. IP options by IP_RETOPTS are
+/// not built and are refused too.
+pub(crate) fn ip_cmsg_send(sk: &SockCommon, control: &[Cmsg]) -> Result<IpcmCookie, Errno> {
+    let mut ipc = IpcmCookie::new(sk);
+    for cmsg in control {
+        match cmsg.level {
+            SOL_SOCKET => __sock_cmsg_send(cmsg, &mut ipc.sockc)?,
+            SOL_IP => ip_cmsg_one(cmsg, &mut ipc)?,
+            SOL_IPV6 if sk.pinet6.is_some() && cmsg.ty == IPV6_PKTINFO => {
+                let (addr, ifindex) = in6_pktinfo(&cmsg.data).ok_or(Errno::EINVAL)?;
+                ipc.addr = addr.to_ipv4_mapped().ok_or(Errno::EINVAL)?;
+                ipc.oif = ifindex;
+            }
+            _ => {}
+        }
+    }
+    Ok(ipc)
+}
+
+fn ip_cmsg_one(cmsg: &Cmsg, ipc: &mut IpcmCookie) -> Result<(), Errno> {
+    let byte = |v: i32| u8::try_from(v).map_err(|_| Errno::EINVAL);
+    match (cmsg.ty, cmsg.data.as_slice()) {
+        (IP_PKTINFO, &[i0, i1, i2, i3, s0, s1, s2, s3, _, _, _, _]) => {
+            ipc.oif = u32::from_ne_bytes([i0, i1, i2, i3]);
+            ipc.addr = Ipv4Addr::new(s0, s1, s2, s3);
+        }
+        (IP_TTL, &[b0, b1, b2, b3]) => match byte(i32::from_ne_bytes([b0, b1, b2, b3]))? {
+            0 => return Err(Errno::EINVAL),
+            ttl => ipc.ttl = Some(ttl),
+        },
+        (IP_TOS, &[b0, b1, b2, b3]) => {
+            ipc.tos = Some(byte(i32::from_ne_bytes([b0, b1, b2, b3]))?);
+        }
+        (IP_TOS, &[tos]) => ipc.tos = Some(tos),
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
+/// The address and the interface of a `struct in6_pktinfo`.
+pub(crate) fn in6_pktinfo(data: &[u8]) -> Option<(Ipv6Addr, u32)> {
+    let (addr, rest) = data.split_first_chunk::<16>()?;
+    Some((Ipv6Addr::from(*addr), u32::from_ne_bytes(*rest.first_chunk()?)))
+}
+
+/// Tells a reader what it wants to know of a datagram's header (`ip_cmsg_recv_offset`).
+pub(crate) fn ip_cmsg_recv(sk: &SockCommon, net: &Net, skb: &SkBuff, msg: &mut RecvMsg) {
+    let Some(iph) = ip_hdr(skb).filter(|_| sk.cmsg_flags != 0) else { return };
+    if sk.cmsg_flags & IP_CMSG_PKTINFO != 0 {
+        let ifindex = skb.dev.map_or(0, |dev| dev.ifindex());
+        let mut info = ifindex.to_ne_bytes().to_vec();
+        info.extend(fib_compute_spec_dst(net, skb, &iph).octets());
+        info.extend(iph.daddr.octets());
+        put_cmsg(msg, SOL_IP, IP_PKTINFO, &info);
+    }
+    if sk.cmsg_flags & IP_CMSG_TTL != 0 {
+        put_cmsg(msg, SOL_IP, IP_TTL, &i32::from(iph.ttl).to_ne_bytes());
+    }
+    if sk.cmsg_flags & IP_CMSG_TOS != 0 {
+        put_cmsg(msg, SOL_IP, IP_TOS, &[iph.tos]);
+    }
 }
 
 /// Reads the error queue of an AF_INET socket (`ip_recv_error`); bytes of data.

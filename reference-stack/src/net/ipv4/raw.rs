@@ -2,8 +2,10 @@
 //! host's IP header, and every ICMP message for this host that the filter passes is given with
 //! its IP header. Other protocols, IP_HDRINCL and bind(2) are not built.
 
+use super::icmp::IcmpErr;
 use super::ip_input::ip_hdr;
 use super::ip_output::{IP_HLEN, ip_send_skb};
+use super::ip_sockglue::{ip_cmsg_recv, ip_cmsg_send, ip_icmp_error};
 use super::route::{Flow4, RtType, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use super::udp::UdpSock;
@@ -12,7 +14,7 @@ use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::skbuff::{DropReason, SKB_HEADROOM, Skb, kfree_skb, skb_data_align};
 use crate::net::core::sock::{RCV_SHUTDOWN, Sock, SockCommon, SockId, Socks, TcpState};
-use crate::net::core::timestamping::sock_recv_timestamp;
+use crate::net::core::timestamping::{datagram_tstamp, sock_recv_timestamp};
 use crate::uapi::{AF_INET, ICMP_FILTER, IPPROTO_ICMP, MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_RAW};
 use hw_model::Frag;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -66,6 +68,7 @@ pub(crate) fn raw_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         None if up.sk.sk_state != TcpState::Established => return Err(Errno::EDESTADDRREQ),
         None => up.sk.inet_daddr,
     };
+    let ipc = ip_cmsg_send(&up.sk, &msg.control)?;
     if net.wmem.get(up.sk.id) >= up.sk.sk_sndbuf as u32 {
         if msg.nonblock {
             return Err(Errno::EAGAIN);
@@ -74,14 +77,14 @@ pub(crate) fn raw_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         return Ok(Progress::Wait);
     }
     let mut fl = Flow4 {
-        saddr: up.sk.inet_saddr,
+        saddr: ipc.addr,
         daddr,
-        oif: up.sk.bound_dev_if,
-        tos: up.sk.tos,
+        oif: ipc.oif,
+        tos: ipc.tos.unwrap_or(up.sk.tos),
         proto: IPPROTO_ICMP,
         sport: 0,
         dport: 0,
-        mark: up.sk.sk_mark,
+        mark: ipc.sockc.mark,
     };
     let dst = ip_route_output_flow(net, &mut fl)?;
     if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {
@@ -93,7 +96,8 @@ pub(crate) fn raw_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     skb.truesize = net.profile.skb_truesize(skb_data_align(len + IP_HLEN + 16 + 15) as u32);
     skb.owner = Some(up.sk.id);
     net.wmem.charge(up.sk.id, skb.truesize);
-    ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr)?;
+    skb.tx_tstamp = datagram_tstamp(&mut up.sk, ipc.sockc.tsflags);
+    ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr, &ipc)?;
     Ok(Progress::Done(len))
 }
 
@@ -130,6 +134,29 @@ pub(crate) fn raw_local_deliver(socks: &mut Socks, net: &mut Net, skb: &Skb) {
     }
 }
 
+/// An ICMP error about a message that was sent, for every socket that may have sent it
+/// (`raw_icmp_error`, `raw_err`).
+pub(crate) fn raw_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
+    for id in socks.raw.clone() {
+        let Some(up) = socks.udp_mut(id) else { continue };
+        let sk = &mut up.sk;
+        let fits = |bound: Ipv4Addr, addr: Ipv4Addr| bound.is_unspecified() || bound == addr;
+        let sent_it = fits(sk.inet_daddr, err.daddr) && fits(sk.inet_rcv_saddr, err.saddr);
+        let Some((errno, hard)) = err.error(sk.pmtudisc).filter(|_| sent_it) else { continue };
+        // Without IP_RECVERR only a connected socket hears of it.
+        if !sk.recverr && sk.sk_state != TcpState::Established {
+            continue;
+        }
+        if sk.recverr {
+            ip_icmp_error(sk, net, err, errno, 0);
+        }
+        if sk.recverr || hard {
+            sk.sk_err = Some(errno);
+            net.sk_error_report(id);
+        }
+    }
+}
+
 /// Takes one message from the queue, with its IP header (`raw_recvmsg`).
 ///
 /// # Errors
@@ -158,6 +185,7 @@ pub(crate) fn raw_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     msg.addr = iph.map(|h| (h.saddr, 0).into());
     let tstamp = skb.tstamp;
     sock_recv_timestamp(&up.sk, net, msg, tstamp);
+    ip_cmsg_recv(&up.sk, net, skb, msg);
     if msg.flags & MSG_PEEK == 0
         && let Some(skb) = up.sk.sk_receive_queue.pop_front()
     {

@@ -3,7 +3,7 @@
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, IcmpErr, update_pmtu};
 use super::ip_output::ip_send_skb;
-use super::ip_sockglue::ip_icmp_error;
+use super::ip_sockglue::{IpcmCookie, ip_cmsg_recv, ip_cmsg_send, ip_icmp_error};
 use super::mib::{Udp, Udp6};
 use super::route::{Dst, Flow4, RtType, dst_check, ip_route_output_flow};
 use super::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
@@ -12,7 +12,6 @@ use crate::lib::checksum::csum_pseudo;
 use crate::lib::shared::Arc;
 use crate::net::Net;
 use crate::net::core::dev::NETIF_F_SG;
-use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::{
     DropReason, IpSummed, PktType, SKB_HEADROOM, Skb, kfree_skb, skb_data_align,
 };
@@ -21,7 +20,7 @@ use crate::net::core::sock::{
 };
 use crate::net::core::timestamping::{datagram_tstamp, sock_recv_timestamp};
 use crate::net::core::zerocopy::{UbufId, msg_zerocopy_realloc};
-use crate::net::ethernet::ETH_P_IPV6;
+use crate::net::ethernet::{ETH_P_IP, ETH_P_IPV6};
 use crate::net::ipv6::addr::RcvSaddr;
 use crate::uapi::{
     IP_PMTUDISC_DO, IPPROTO_UDP, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY, POLLERR,
@@ -51,6 +50,8 @@ pub(crate) struct UdpSock {
 pub(crate) struct Pending {
     pub(crate) data: Vec<u8>,
     pub(crate) to: SocketAddr,
+    /// What its first part said besides, over IPv4.
+    pub(crate) ipc: Option<IpcmCookie>,
 }
 
 impl UdpSock {
@@ -196,14 +197,22 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     if msg.flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    msg.tsflags = sock_cmsg_send(&up.sk, &msg.control)?.tsflags;
-    // The first part of a datagram has decided where it goes.
-    let (daddr, dport) = match &up.pending {
-        Some(pending) => v4_of(pending.to)?,
-        None => destination(&up.sk, msg)?,
+    // The first part of a datagram has decided where it goes, and how.
+    let (daddr, dport, ipc) = match &up.pending {
+        Some(pending) => {
+            let (daddr, dport) = v4_of(pending.to)?;
+            (daddr, dport, pending.ipc.unwrap_or_else(|| IpcmCookie::new(&up.sk)))
+        }
+        None => {
+            let ipc = ip_cmsg_send(&up.sk, &msg.control)?;
+            let (daddr, dport) = destination(&up.sk, msg)?;
+            (daddr, dport, ipc)
+        }
     };
     let mut fl = flow_of(&up.sk, daddr, dport);
-    let dst = route(up, net, &mut fl, msg.addr.is_none())?;
+    (fl.saddr, fl.oif, fl.mark) = (ipc.addr, ipc.oif, ipc.sockc.mark);
+    fl.tos = ipc.tos.unwrap_or(fl.tos);
+    let dst = route(up, net, &mut fl, msg.addr.is_none() && msg.control.is_empty())?;
     if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {
         return Err(Errno::EACCES);
     }
@@ -225,7 +234,8 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         return Err(Errno::EFAULT);
     }
     if msg.flags & MSG_MORE != 0 {
-        let fresh = || Pending { data: Vec::new(), to: (daddr, dport).into() };
+        let to = (daddr, dport).into();
+        let fresh = || Pending { data: Vec::new(), to, ipc: Some(ipc) };
         up.pending.get_or_insert_with(fresh).data.extend_from_slice(&msg.data);
         return Ok(Progress::Done(len));
     }
@@ -240,8 +250,8 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     let uarg = udp_zerocopy(up, net, msg, whole, &dst)?;
     let mut skb = build(up, net, &data, &fl, dport, whole);
     skb.uarg = uarg;
-    skb.tx_tstamp = datagram_tstamp(&mut up.sk, msg.tsflags);
-    match ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr) {
+    skb.tx_tstamp = datagram_tstamp(&mut up.sk, ipc.sockc.tsflags);
+    match ip_send_skb(net, &mut up.sk, skb, &dst, fl.saddr, fl.daddr, &ipc) {
         Ok(()) => net.mib.inc(Udp::OutDatagrams),
         // A full queue is told only to those who asked to hear of errors.
         Err(Errno::ENOBUFS) if !up.sk.recverr => net.mib.inc(Udp::SndbufErrors),
@@ -381,6 +391,9 @@ pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     }
     let tstamp = skb.tstamp;
     sock_recv_timestamp(&up.sk, net, msg, tstamp);
+    if skb.protocol == ETH_P_IP {
+        ip_cmsg_recv(&up.sk, net, skb, msg);
+    }
     if !peek && let Some(skb) = up.sk.sk_receive_queue.pop_front() {
         match skb.protocol {
             ETH_P_IPV6 => net.mib.inc(Udp6::InDatagrams),

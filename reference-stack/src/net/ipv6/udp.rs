@@ -164,7 +164,7 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
         return Ok(Progress::Wait);
     }
     if msg.flags & MSG_MORE != 0 {
-        let fresh = || Pending { data: Vec::new(), to };
+        let fresh = || Pending { data: Vec::new(), to, ipc: None };
         up.pending.get_or_insert_with(fresh).data.extend_from_slice(&msg.data);
         return Ok(Progress::Done(len));
     }

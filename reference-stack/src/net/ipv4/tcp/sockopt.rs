@@ -38,6 +38,10 @@ pub(crate) fn tcp_setsockopt(
         }
         return tcp_set_congestion_control(tp, net, text);
     }
+    if name == TCP_ULP {
+        // No upper-layer protocol is built: every name is unknown, an empty value is none.
+        return Err(if value.is_empty() { Errno::EINVAL } else { Errno::ENOENT });
+    }
     if name == TCP_FASTOPEN_KEY {
         let keys = TcpFastopenContext::from_bytes(value).ok_or(Errno::EINVAL)?;
         tp.icsk.fastopenq_mut().ctx = Some(keys);
@@ -287,7 +291,8 @@ pub(crate) fn tcp_getsockopt(
             bytes.truncate(len);
             return Ok(bytes);
         }
-        TCP_CC_INFO => return Ok(Vec::new()),
+        // Neither reno nor cubic has anything to tell, and no upper-layer protocol is loaded.
+        TCP_CC_INFO | TCP_ULP => return Ok(Vec::new()),
         TCP_MAXSEG => maxseg(tp),
         TCP_NODELAY => i64::from(tp.nonagle & TCP_NAGLE_OFF != 0),
         TCP_CORK => i64::from(tp.nonagle & TCP_NAGLE_CORK != 0),
