@@ -86,6 +86,8 @@ impl Reference {
     }
 
     fn set_up(&mut self, addresses: &Addresses) -> Result<(), Refusal> {
+        // packetdrill sees what is sent by a packet socket, and its scripts know that it does.
+        self.kernel.packet_tap(self.device).map_err(refused)?;
         self.administrate(&Admin::Address {
             add: true,
             address: addresses.local,

@@ -33,6 +33,17 @@ impl Kernel {
         Ok(())
     }
 
+    /// Somebody listens to all packets of a device by a packet socket, as tcpdump(8) does. What it hears
+    /// is not given out; but for its sake data sent with MSG_ZEROCOPY is copied.
+    ///
+    /// # Errors
+    /// No such interface.
+    pub fn packet_tap(&mut self, dev: &str) -> Result<(), AdminError> {
+        let id = self.dev(dev)?;
+        self.net.devs.get_mut(id).tapped = true;
+        Ok(())
+    }
+
     /// `ethtool -K DEV NAME on|off`, by the short names of ethtool.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ impl Kernel {
 
     /// The text of a file under `/proc/net`, such as `"fib_trie"` or `"snmp"`.
     pub fn proc_net(&self, name: &str) -> Option<String> {
-        proc::net_file(&self.net, name)
+        proc::net_file(&self.socks, &self.net, name)
     }
 
     /// The counters.

@@ -11,8 +11,8 @@ use crate::net::ipv6::addrconf::if6_seq_show;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
-/// The text of a file under /proc/net; `None` if there is none of this name.
-pub(crate) fn net_file(net: &Net, name: &str) -> Option<String> {
+/// The text of a file that the layers below the sockets fill; `None` if it is none of these.
+pub(super) fn net_file(net: &Net, name: &str) -> Option<String> {
     match name {
         "fib_trie" => Some(fib_trie_seq_show(&net.ip.fib.trie)),
         "route" => Some(fib_route_seq_show(net)),

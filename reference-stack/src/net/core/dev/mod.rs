@@ -151,6 +151,8 @@ pub(crate) struct NetDevice {
     pub(crate) in_dev: InDevice,
     /// `struct inet6_dev`: its IPv6 addresses and groups.
     pub(crate) ip6_ptr: Inet6Dev,
+    /// A packet socket listens to everything (`ptype_all`).
+    pub(crate) tapped: bool,
     pub(crate) driver: Driver,
 }
 
@@ -178,6 +180,7 @@ impl NetDevice {
             port: None,
             in_dev: InDevice::default(),
             ip6_ptr: Inet6Dev::default(),
+            tapped: false,
             driver,
         }
     }

@@ -186,7 +186,16 @@ fn dev_hard_start_xmit(net: &mut Net, id: DevId, queue: u16, first: Skb, list: &
 
 #[traced]
 fn xmit_one(net: &mut Net, id: DevId, queue: u16, skb: Skb, more: bool) -> NetdevTx {
+    if net.devs[id].tapped {
+        dev_queue_xmit_nit(net, &skb);
+    }
     netdev_start_xmit(net, id, queue, skb, more)
+}
+
+/// Whoever listens on the device gets the packet before the driver does. What it shows is not kept here,
+/// but for that a caller's pages are copied (`skb_orphan_frags_rx`).
+fn dev_queue_xmit_nit(net: &mut Net, skb: &SkBuff) {
+    net.skbs.ubufs.set_copied(skb.uarg);
 }
 
 #[traced]
