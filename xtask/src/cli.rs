@@ -47,6 +47,11 @@ pub(crate) enum Verb {
     Guest(GuestArgs),
     /// Give scripts the common layout; comments stay
     Fmt(FmtArgs),
+    /// Capture this machine's kernel with frames, calls and manifest; needs root
+    Capture(CaptureArgs),
+    /// Make socket calls, one after another, as a scenario says
+    #[command(hide = true)]
+    Workload(WorkloadArgs),
 }
 
 /// What every verb has.
@@ -396,6 +401,145 @@ pub(crate) enum TraceName {
     Receive,
     /// An address is set: the routing table follows
     Addr,
+}
+
+/// Who is between the captured host and its peer.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TopologyName {
+    /// One wire
+    Pair,
+    /// A router
+    BehindRouter,
+    /// The captured host is the router
+    Router,
+}
+
+/// How the captured host is attached.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DriverName {
+    /// A TAP device and a wire that delays, drops and alters
+    Tun,
+    /// A veth pair
+    Veth,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+COMMAND runs on a host of its own (a network namespace: 10.9.0.1, fd09::1) under strace, while
+tcpdump writes what its interface sees; --peer runs on the other host (10.9.0.2, fd09::2; behind a
+router 10.9.1.2). The wire between them is this program. Beside NAME.pcap come NAME.L.strace and
+NAME.toml, and `cargo xtask diff NAME.pcap` replays them.
+
+A rule is DIRECTION ACTION KIND WHICH: out, in, both; drop, dup, delay:MS, ce, corrupt, vlan:ID,
+ttl:N; any, arp, ip, ipv6, icmp, udp, tcp, syn, synack, data, ack, fin, rst, fragment; all, 4, 3-7,
+a list of them, every:N, p:CHANCE, time:FROM-TO in seconds.
+
+Examples:
+  cargo xtask capture fetch --peer 'nc -l -p 80' --delay 20 --loss 2 -- nc -q1 10.9.0.2 80
+  cargo xtask capture rto --rule 'out drop tcp time:0.3-2' --peer 'nc -l -p 9' -- nc 10.9.0.2 9
+  cargo xtask capture --scenarios pcaps/SCENARIOS.toml tcp-cork")]
+pub(crate) struct CaptureArgs {
+    /// Name of the capture's files; with --scenarios the scenarios to make, all without any
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// What the host runs
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// Make the captures of a list
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scenarios: Option<PathBuf>,
+    /// Folder for the files; default: pcaps/, or the list's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The capture's line of description
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) about: Option<String>,
+    /// A program of the peer; may be repeated
+    #[arg(long, value_name = "COMMAND", help_heading = "Hosts")]
+    pub(crate) peer: Vec<String>,
+    /// A program of the host beyond a captured router; may be repeated
+    #[arg(long, value_name = "COMMAND", help_heading = "Hosts")]
+    pub(crate) far: Vec<String>,
+    /// Who is in between
+    #[arg(long, value_enum, default_value = "pair", help_heading = "Hosts")]
+    pub(crate) topology: TopologyName,
+    /// How the host is attached
+    #[arg(long, value_enum, default_value = "tun", help_heading = "Hosts")]
+    pub(crate) driver: DriverName,
+    /// An address of the host instead of the usual ones; may be repeated
+    #[arg(long, value_name = "ADDR/LEN", help_heading = "Hosts")]
+    pub(crate) addr: Vec<String>,
+    /// An address of the peer instead of the usual ones; may be repeated
+    #[arg(long, value_name = "ADDR/LEN", help_heading = "Hosts")]
+    pub(crate) peer_addr: Vec<String>,
+    /// IPv6 as well
+    #[arg(long, help_heading = "Hosts")]
+    pub(crate) ipv6: bool,
+    /// MTU of host and peer
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, help_heading = "Hosts")]
+    pub(crate) mtu: u32,
+    /// MTU of the router's far link
+    #[arg(long, value_name = "BYTES", help_heading = "Hosts")]
+    pub(crate) far_mtu: Option<u32>,
+    /// A sysctl of the host; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Hosts")]
+    pub(crate) sysctl: Vec<String>,
+    /// A sysctl of the peer; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Hosts")]
+    pub(crate) peer_sysctl: Vec<String>,
+    /// An offload that is on, as ethtool's rx, tx, sg, tso, gso, gro; may be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Hosts")]
+    pub(crate) offload: Vec<String>,
+    /// A command on the host so many milliseconds after the start: 'MS ip ...'; may be repeated
+    #[arg(long, value_name = "MS COMMAND", help_heading = "Hosts")]
+    pub(crate) event: Vec<String>,
+    /// Delay in each direction, milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) delay: f64,
+    /// Rate, Mbit/s; 0: unlimited
+    #[arg(long, value_name = "MBIT", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) rate: f64,
+    /// Frames that wait for the rate at most
+    #[arg(long, value_name = "FRAMES", default_value_t = 1000, help_heading = "Wire")]
+    pub(crate) queue: usize,
+    /// Chance that a packet is lost
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) loss: f64,
+    /// Chance that it comes twice
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) duplicate: f64,
+    /// Chance that it is 3 ms late, so that others pass it
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) reorder: f64,
+    /// Chance that it is marked as having met congestion, if it is ECN-capable
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) mark: f64,
+    /// Chance that its last byte is changed
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, help_heading = "Wire")]
+    pub(crate) corrupt: f64,
+    /// What happens to single frames; may be repeated
+    #[arg(long, value_name = "RULE", help_heading = "Wire")]
+    pub(crate) rule: Vec<String>,
+    /// Seed of the chances
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Wire")]
+    pub(crate) seed: u64,
+    /// Bytes of each frame that are kept; 0: all
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub(crate) snaplen: u32,
+    /// Flags of strace besides the usual ones, as '-yy -xx'
+    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
+    pub(crate) strace_flag: Vec<String>,
+    /// Milliseconds to go on after the programs have ended
+    #[arg(long, value_name = "MS", default_value_t = 300)]
+    pub(crate) after: u64,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WorkloadArgs {
+    /// Steps with `;` between them
+    pub(crate) steps: String,
 }
 
 #[derive(Args, Debug)]

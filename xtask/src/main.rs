@@ -6,12 +6,14 @@
 
 mod cli;
 mod error;
+mod lab;
 mod panics;
 mod places;
 mod pool;
 mod selection;
 mod ui;
 mod verbs;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
         Verb::Boot(args) => verbs::boot::run(&args),
         Verb::Guest(args) => verbs::guest::run(&args),
         Verb::Fmt(args) => verbs::fmt::run(&args),
+        Verb::Capture(args) => verbs::capture::run(&args),
+        Verb::Workload(args) => verbs::workload::run(&args),
     };
     match outcome {
         Ok(Outcome::AsExpected) => ExitCode::SUCCESS,

@@ -117,3 +117,13 @@ pub fn kill_group(group: u32) -> Result<()> {
     // SAFETY: takes numbers only.
     check(unsafe { libc::kill(-group, libc::SIGKILL) }).map(|_| ())
 }
+
+/// Interrupts the process group `group` as Ctrl-C does: a child that was started in a group of its own.
+///
+/// # Errors
+/// As [`kill_group`].
+pub fn interrupt_group(group: u32) -> Result<()> {
+    let group = i32::try_from(group).ok().filter(|&g| g > 1).ok_or(Errno(libc::EINVAL))?;
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::kill(-group, libc::SIGINT) }).map(|_| ())
+}

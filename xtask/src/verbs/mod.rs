@@ -1,6 +1,7 @@
 //! The verbs, a module each.
 
 pub(crate) mod boot;
+pub(crate) mod capture;
 pub(crate) mod conformance;
 pub(crate) mod diff;
 pub(crate) mod fmt;
@@ -10,6 +11,7 @@ pub(crate) mod guest;
 mod profiles;
 mod real;
 pub(crate) mod trace;
+pub(crate) mod workload;
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
