@@ -7,7 +7,7 @@ use host_sys::Clock;
 
 use super::LabError;
 use super::programs::run;
-use super::scenario::{Driver, Scenario, Topology};
+use super::scenario::{Scenario, Topology};
 
 /// What a host has to do in the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,6 @@ pub(super) struct Node {
     pub(super) routes: Vec<(String, String)>,
     pub(super) sysctls: BTreeMap<String, toml::Value>,
     pub(super) ipv6: bool,
-    pub(super) driver: Driver,
     pub(super) offloads: Vec<String>,
 }
 
@@ -67,7 +66,6 @@ pub(super) fn nodes(s: &Scenario) -> Vec<Node> {
         routes,
         sysctls: sysctls.clone(),
         ipv6: s.ipv6,
-        driver: s.driver,
         offloads: if role == Role::Host { s.offloads.clone() } else { Vec::new() },
     };
     let none = BTreeMap::new();

@@ -21,8 +21,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 const PEERS_FIRST: Duration = Duration::from_millis(300);
 /// An interface with IPv6 has its link-local address then, and has asked for routers.
 const IPV6_SETTLES: Duration = Duration::from_millis(2300);
-/// tcpdump writes what it has seen within this.
-const WRITTEN: Duration = Duration::from_millis(150);
+/// tcpdump is handed what was seen a second later at most; it then writes it at once.
+const WRITTEN: Duration = Duration::from_millis(1300);
 
 /// A capture that was made.
 #[derive(Debug)]
