@@ -5,8 +5,8 @@ use crate::errno::Errno;
 use crate::net::core::dev;
 use crate::net::core::neighbour;
 use crate::net::core::sysctl::{Sysctl, SysctlError};
-use crate::net::ipv4::fib_frontend;
 pub use crate::net::ipv4::fib_frontend::RouteSpec;
+use crate::net::ipv4::{arp, fib_frontend};
 use crate::net::ipv6::addrconf;
 pub use crate::net::ipv6::route::Route6Spec;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -141,7 +141,10 @@ impl Kernel {
     pub fn ip_link_set_up(&mut self, dev: &str, up: bool) -> Result<(), AdminError> {
         let id = self.dev(dev)?;
         match up {
-            true => dev::dev_open(&mut self.net, id),
+            true => {
+                dev::dev_open(&mut self.net, id);
+                arp::arp_notify(&mut self.net, id);
+            }
             false => dev::dev_close(&mut self.net, id),
         }
         self.run_softirqs();

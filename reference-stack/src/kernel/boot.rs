@@ -72,6 +72,8 @@ pub struct BootConfig {
     pub jiffies: u64,
     /// `CLOCK_MONOTONIC` at boot, ns: its milliseconds are TSval's.
     pub monotonic_offset: Nanos,
+    /// `CLOCK_REALTIME` at boot, ns since the epoch.
+    pub realtime: Nanos,
 }
 
 impl BootConfig {
@@ -88,6 +90,7 @@ impl BootConfig {
             jiffies: (1 << 32) - 300 * hz,
             // Some time has passed since power-on, so that no stamp is zero.
             monotonic_offset: 1_000_000_000,
+            realtime: crate::time::BOOT_REAL_NS,
         }
     }
 }
@@ -135,6 +138,7 @@ impl Kernel {
             last_timer: None,
             console: Arc::new(Vec::new()),
         };
+        kernel.net.time.set_boot_real_ns(config.realtime);
         init::do_initcalls(&mut kernel, config);
         kernel.run_softirqs();
         kernel

@@ -18,7 +18,7 @@ pub const NSEC_PER_MSEC: u64 = 1_000_000;
 pub const NSEC_PER_SEC: u64 = 1_000_000_000;
 
 /// CLOCK_REALTIME at virtual time 0: 2021-10-31, when Linux 5.15 came out.
-const BOOT_REAL_NS: Nanos = 1_635_638_400 * NSEC_PER_SEC;
+pub(crate) const BOOT_REAL_NS: Nanos = 1_635_638_400 * NSEC_PER_SEC;
 
 /// All clocks of a machine. Time moves only by [`Clock::set_now`].
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Clock {
     jiffies: Jiffies,
     /// Added to `now` to give `CLOCK_MONOTONIC`.
     monotonic_offset: Nanos,
+    /// Added to `now` to give `CLOCK_REALTIME`.
+    real_offset: Nanos,
     /// Jiffy timers (`struct timer_list`).
     pub timers: Shared<TimerWheel>,
     /// High-resolution timers.
@@ -51,6 +53,7 @@ impl Clock {
             jiffies_base: jiffies + 1,
             jiffies,
             monotonic_offset,
+            real_offset: BOOT_REAL_NS,
             timers: Shared::new(TimerWheel::new(jiffies + 1)),
             hrtimers: Shared::default(),
         }
@@ -78,7 +81,12 @@ impl Clock {
 
     /// `ktime_get_real_ns`: CLOCK_REALTIME, nanoseconds.
     pub fn ktime_get_real_ns(&self) -> Nanos {
-        self.now + BOOT_REAL_NS
+        self.now.wrapping_add(self.real_offset)
+    }
+
+    /// Sets CLOCK_REALTIME at virtual time 0, nanoseconds since the epoch.
+    pub(crate) fn set_boot_real_ns(&mut self, ns: Nanos) {
+        self.real_offset = ns;
     }
 
     /// Length of a tick in nanoseconds.

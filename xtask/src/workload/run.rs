@@ -14,9 +14,9 @@ const AF_PACKET: i32 = 17;
 const SOCK_RAW: i32 = 3;
 const SOL_SOCKET: i32 = 1;
 const SO_ERROR: i32 = 4;
-const SOL_IPV6: i32 = 41;
-const IPV6_JOIN_GROUP: i32 = 20;
-const IPV6_LEAVE_GROUP: i32 = 21;
+/// IP_MULTICAST_IF, IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IPV6_JOIN_GROUP, IPV6_LEAVE_GROUP by level
+/// and name: their values end with the number of an interface.
+const ON_INTERFACE: [(i32, i32); 5] = [(0, 32), (0, 35), (0, 36), (41, 20), (41, 21)];
 /// The largest datagram.
 const DATAGRAM: usize = 65_536;
 /// Bytes that one `recv` step asks for at a time.
@@ -135,7 +135,7 @@ fn ignore<T>(_result: host_sys::Result<T>) {}
 
 fn set(fd: i32, level: i32, name: i32, value: &[u8]) {
     let mut value = value.to_vec();
-    if level == SOL_IPV6 && matches!(name, IPV6_JOIN_GROUP | IPV6_LEAVE_GROUP) {
+    if ON_INTERFACE.contains(&(level, name)) {
         value.extend(host_sys::if_index("eth0").unwrap_or(0).to_ne_bytes());
     }
     ignore(host_sys::setsockopt(fd, level, name, &value));

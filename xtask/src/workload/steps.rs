@@ -150,6 +150,8 @@ fn step(text: &str) -> Result<Step, String> {
         ("rcvtimeo", [ms]) => timeo(20, ms)?,
         ("sndtimeo", [ms]) => timeo(21, ms)?,
         ("join" | "leave", [group]) => membership(verb == "join", group)?,
+        // IP_MULTICAST_IF, as a membership of no group.
+        ("multicast", []) => Step::Opt { level: 0, name: 32, value: vec![0; 8] },
         ("bind", [addr]) => Step::Bind(address(addr)?),
         ("listen", [backlog]) => Step::Listen(number(backlog)?),
         ("accept", []) => Step::Accept,
@@ -264,17 +266,18 @@ fn timeo(name: i32, ms: &str) -> Result<Step, String> {
     Ok(Step::Opt { level: 1, name, value: [seconds, micros].concat() })
 }
 
-/// IP_ADD_MEMBERSHIP or IPV6_JOIN_GROUP and their opposites, on `eth0` where the route says so.
+/// IP_ADD_MEMBERSHIP or IPV6_JOIN_GROUP and their opposites, on `eth0`, whose number is asked for
+/// when it runs.
 fn membership(join: bool, group: &str) -> Result<Step, String> {
     let group: IpAddr = group.parse().map_err(|_| format!("{group:?} is no address"))?;
     Ok(match group {
-        // struct ip_mreq: group, interface's address (any).
+        // struct ip_mreqn: group, interface's address (any), interface's number.
         IpAddr::V4(g) => Step::Opt {
             level: 0,
             name: if join { 35 } else { 36 },
             value: [g.octets(), [0; 4]].concat(),
         },
-        // struct ipv6_mreq: group, interface's number, which is asked for when it runs.
+        // struct ipv6_mreq: group, interface's number.
         IpAddr::V6(g) => {
             Step::Opt { level: 41, name: if join { 20 } else { 21 }, value: g.octets().to_vec() }
         }

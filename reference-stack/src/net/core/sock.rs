@@ -128,6 +128,12 @@ pub(crate) struct SockCommon {
     pub(crate) keepopen: bool,
     pub(crate) oobinline: bool,
     pub(crate) broadcast: bool,
+    /// `sk_no_check_tx`: datagrams go without a checksum (SO_NO_CHECK).
+    pub(crate) no_check_tx: bool,
+    /// `mc_ttl`, `mc_loop`, `mc_index`: TTL, copy to this host and device of what goes to a group.
+    pub(crate) mc_ttl: u8,
+    pub(crate) mc_loop: bool,
+    pub(crate) mc_index: u32,
     /// `SOCK_LINGER` with its time.
     pub(crate) linger: Option<Jiffies>,
     /// `SOCK_DEAD`: no user holds it (orphaned).
@@ -448,6 +454,10 @@ impl SockCommon {
             keepopen: false,
             oobinline: false,
             broadcast: false,
+            no_check_tx: false,
+            mc_ttl: 1,
+            mc_loop: true,
+            mc_index: 0,
             linger: None,
             dead: false,
             done: false,

@@ -9,17 +9,18 @@ use super::timestamping::{sock_get_timestamp, sock_set_timestamp, sock_set_times
 use crate::errno::Errno;
 use crate::net::Net;
 use crate::net::ipv4::tcp_sock::TcpSock;
-use crate::net::ipv4::{ip_sockglue, raw, tcp, tcp_timer};
+use crate::net::ipv4::{ip_sockglue, raw, tcp, tcp_timer, udp_sockopt};
 use crate::net::ipv6::ipv6_sockglue;
 use crate::net::socket::Socket;
 use crate::time::Jiffies;
 use crate::uapi::{
     IPPROTO_TCP, IPPROTO_UDP, SO_ACCEPTCONN, SO_BINDTODEVICE, SO_BROADCAST, SO_BUSY_POLL,
     SO_DOMAIN, SO_DONTROUTE, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_MAX_PACING_RATE,
-    SO_MEMINFO, SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE, SO_RCVLOWAT,
-    SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT, SO_SNDTIMEO,
-    SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS,
-    SO_TIMESTAMPNS_NEW, SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET, SOL_TCP,
+    SO_MEMINFO, SO_NO_CHECK, SO_OOBINLINE, SO_PRIORITY, SO_PROTOCOL, SO_RCVBUF, SO_RCVBUFFORCE,
+    SO_RCVLOWAT, SO_RCVTIMEO, SO_REUSEADDR, SO_REUSEPORT, SO_SNDBUF, SO_SNDBUFFORCE, SO_SNDLOWAT,
+    SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW,
+    SO_TIMESTAMPNS, SO_TIMESTAMPNS_NEW, SO_TYPE, SO_ZEROCOPY, SOL_IP, SOL_IPV6, SOL_RAW,
+    SOL_SOCKET, SOL_TCP, SOL_UDP,
 };
 
 /// The first four bytes as the C int they are; EINVAL if there are fewer.
@@ -72,6 +73,10 @@ pub(crate) fn sock_setsockopt(
         SOL_RAW if raw::is_raw(socks, sock.sk) => {
             raw::raw_setsockopt(socks.udp_mut(sock.sk).ok_or(Errno::EBADF)?, name, value)
         }
+        SOL_UDP if !raw::is_raw(socks, sock.sk) => {
+            let up = socks.udp_mut(sock.sk).ok_or(Errno::ENOPROTOOPT)?;
+            udp_sockopt::udp_setsockopt(up, net, name, value)
+        }
         SOL_IPV6 => ipv6_sockglue::ipv6_setsockopt(common(socks, sock)?, name, value),
         SOL_IP => ip_sockglue::ip_setsockopt(common(socks, sock)?, net, name, value),
         _ => Err(Errno::ENOPROTOOPT),
@@ -93,6 +98,10 @@ pub(crate) fn sock_getsockopt(
             Some(tp) => tcp::tcp_getsockopt(tp, net, name, len)?,
             None => return Err(Errno::ENOPROTOOPT),
         },
+        SOL_UDP if !raw::is_raw(socks, sock.sk) => {
+            let up = socks.udp(sock.sk).ok_or(Errno::ENOPROTOOPT)?;
+            udp_sockopt::udp_getsockopt(up, name)?
+        }
         SOL_IPV6 => ipv6_sockglue::ipv6_getsockopt(common(socks, sock)?, net, name)?,
         SOL_IP => ip_sockglue::ip_getsockopt(common(socks, sock)?, net, name)?,
         _ => return Err(Errno::ENOPROTOOPT),
@@ -134,6 +143,7 @@ fn set_socket_level(
         SO_TYPE | SO_PROTOCOL | SO_DOMAIN | SO_ERROR => return Err(Errno::ENOPROTOOPT),
         SO_DONTROUTE => {}
         SO_BROADCAST => sk.broadcast = on,
+        SO_NO_CHECK => sk.no_check_tx = on,
         SO_SNDBUF => set_sndbuf(sk, i64::from(v).min(net.sysctl.wmem_max)),
         SO_SNDBUFFORCE => set_sndbuf(sk, v.max(0).into()),
         SO_RCVBUF => set_rcvbuf(sk, i64::from(v as u32).min(net.sysctl.rmem_max)),
@@ -225,6 +235,7 @@ fn get_socket_level(net: &Net, sk: &mut SockCommon, name: i32) -> Result<Vec<u8>
         SO_REUSEADDR => int(sk.sk_reuse.into()),
         SO_REUSEPORT => int(sk.sk_reuseport.into()),
         SO_BROADCAST => int(sk.broadcast.into()),
+        SO_NO_CHECK => int(sk.no_check_tx.into()),
         SO_KEEPALIVE => int(sk.keepopen.into()),
         SO_OOBINLINE => int(sk.oobinline.into()),
         SO_DONTROUTE | SO_BUSY_POLL => int(0),

@@ -102,6 +102,8 @@ sysctls! {
     "net.ipv4.icmp_ratemask" icmp_ratemask = |_| 6168, 0, INT;
     "net.ipv4.icmp_msgs_per_sec" icmp_msgs_per_sec = |_| 1000, 0, INT;
     "net.ipv4.icmp_msgs_burst" icmp_msgs_burst = |_| 50, 0, INT;
+    "net.ipv4.conf.all.arp_ignore" arp_ignore = |_| 0, 0, 8;
+    "net.ipv4.conf.all.arp_notify" arp_notify = |_| 0, 0, 1;
     "net.ipv4.neigh.default.base_reachable_time_ms" base_reachable_time_ms = |_| 30_000, 0, INT;
     "net.ipv4.neigh.default.retrans_time_ms" retrans_time_ms = |_| 1000, 0, INT;
     "net.ipv4.neigh.default.delay_first_probe_time" delay_first_probe_time = |_| 5, 0, INT;
@@ -328,6 +330,7 @@ fn normalise(name: &str) -> String {
     for (tree, common) in [
         ("net.ipv4.neigh.", "net.ipv4.neigh.default"),
         ("net.ipv6.neigh.", "net.ipv4.neigh.default"),
+        ("net.ipv4.conf.", "net.ipv4.conf.all"),
         ("net.ipv6.conf.", "net.ipv6.conf.all"),
     ] {
         if let Some((_, setting)) = name.strip_prefix(tree).and_then(|rest| rest.split_once('.')) {

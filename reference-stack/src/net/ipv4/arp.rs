@@ -71,7 +71,10 @@ fn arp_process(net: &mut Net, dev: DevId, arp: &Arp, pkt_type: PktType) {
     }
     if sip.is_unspecified() {
         // Duplicate address detection (RFC 2131).
-        if op == ARPOP_REQUEST && inet_addr_type_dev(net, Some(dev), tip) == RtType::Local {
+        if op == ARPOP_REQUEST
+            && inet_addr_type_dev(net, Some(dev), tip) == RtType::Local
+            && !arp_ignore(net, dev, sip, tip)
+        {
             arp_send(net, ARPOP_REPLY, dev, (tip, None), (sip, Some(sha)), Some(sha));
         }
         return;
@@ -79,12 +82,43 @@ fn arp_process(net: &mut Net, dev: DevId, arp: &Arp, pkt_type: PktType) {
     if op == ARPOP_REQUEST
         && ip_route_input(net, tip, sip, 0, dev) == Ok(InputRoute::Local(RtType::Local))
     {
-        if neigh_event_ns(net, sha, sip.into(), dev).is_some() {
+        if !arp_ignore(net, dev, sip, tip) && neigh_event_ns(net, sha, sip.into(), dev).is_some() {
             arp_send(net, ARPOP_REPLY, dev, (tip, None), (sip, Some(sha)), Some(sha));
         }
         return;
     }
     arp_learn(net, dev, arp, pkt_type);
+}
+
+/// Whether `arp_ignore` forbids an answer for the address `tip` on this device.
+fn arp_ignore(net: &Net, dev: DevId, sip: Ipv4Addr, tip: Ipv4Addr) -> bool {
+    let here = || net.devs[dev].in_dev.ifa_list.iter().find(|ifa| ifa.local == tip);
+    match net.sysctl.arp_ignore {
+        // Only for addresses of the device that was asked on.
+        1 => here().is_none(),
+        // And only to those of the address's own subnet.
+        2 => !here().is_some_and(|ifa| ifa.matches(sip)),
+        // Not for addresses of the host's scope.
+        3 => !net
+            .devs
+            .iter()
+            .flat_map(|d| &d.in_dev.ifa_list)
+            .any(|ifa| ifa.local == tip && ifa.scope <= RtScope::Link),
+        8 => true,
+        _ => false,
+    }
+}
+
+/// Announces the addresses of a device that came up, if `arp_notify` says so
+/// (`inetdev_send_gratuitous_arp`).
+pub(crate) fn arp_notify(net: &mut Net, dev: DevId) {
+    if net.sysctl.arp_notify == 0 {
+        return;
+    }
+    let own: Vec<Ipv4Addr> = net.devs[dev].in_dev.ifa_list.iter().map(|ifa| ifa.local).collect();
+    for address in own {
+        arp_send(net, ARPOP_REQUEST, dev, (address, None), (address, None), None);
+    }
 }
 
 /// What a packet tells about its sender, if there is an entry for it already.

@@ -426,8 +426,8 @@ fn icmp_timestamp(net: &mut Net, skb: &mut SkBuff, iph: &Iphdr, mut head: [u8; I
         net.mib.inc(Icmp::InErrors);
         return;
     }
-    // Milliseconds of the day; the clock starts at midnight.
-    let now = (net.time.ktime_ns() / 1_000_000 % 86_400_000) as u32;
+    // Milliseconds of the day (inet_current_timestamp).
+    let now = (net.time.ktime_get_real_ns() / 1_000_000 % 86_400_000) as u32;
     let mut data = originate.to_vec();
     data.extend(now.to_be_bytes());
     data.extend(now.to_be_bytes());

@@ -282,7 +282,7 @@ pub(crate) fn ip_send_skb(
         tos: ipc.tos.unwrap_or(sk.tos),
         ttl: match (ipc.ttl, dst.rt_type) {
             (Some(ttl), _) => ttl,
-            (None, RtType::Multicast) => 1,
+            (None, RtType::Multicast) => sk.mc_ttl,
             (None, _) => ip_select_ttl(net, sk.uc_ttl, dst),
         },
         df: sk.pmtudisc >= IP_PMTUDISC_DO || (fits && ip_dont_fragment(sk, dst)),

@@ -1,5 +1,6 @@
 //! Socket options of the level SOL_IP (Linux `ip_sockglue.c`).
 
+use super::devinet::ip_dev_find;
 use super::icmp::{IcmpErr, fib_compute_spec_dst};
 use super::ip_input::ip_hdr;
 use super::route::{Flow4, dst_check, ip_route_output_flow};
@@ -12,8 +13,9 @@ use crate::net::core::skbuff::SkBuff;
 use crate::net::core::sock::{SockCommon, TcpState};
 use crate::syscalls::Cmsg;
 use crate::uapi::{
-    AF_INET, IP_FREEBIND, IP_MTU, IP_MTU_DISCOVER, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL,
-    IP_TOS, IP_TTL, IPV6_PKTINFO, SO_EE_ORIGIN_ICMP, SOCK_STREAM, SOL_IP, SOL_IPV6, SOL_SOCKET,
+    AF_INET, IP_FREEBIND, IP_MTU, IP_MTU_DISCOVER, IP_MULTICAST_IF, IP_MULTICAST_LOOP,
+    IP_MULTICAST_TTL, IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL, IPV6_PKTINFO,
+    SO_EE_ORIGIN_ICMP, SOCK_STREAM, SOL_IP, SOL_IPV6, SOL_SOCKET,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -37,7 +39,7 @@ fn value_of(value: &[u8]) -> Result<i32, Errno> {
 /// setsockopt(2), level SOL_IP.
 pub(crate) fn ip_setsockopt(
     sk: &mut SockCommon,
-    _net: &mut Net,
+    net: &mut Net,
     name: i32,
     value: &[u8],
 ) -> Result<(), Errno> {
@@ -65,6 +67,14 @@ pub(crate) fn ip_setsockopt(
             _ => return Err(Errno::EINVAL),
         },
         IP_RECVERR => sk.recverr = v != 0,
+        IP_MULTICAST_IF => sk.mc_index = multicast_device(net, value)?,
+        IP_MULTICAST_TTL if sk.sk_type == SOCK_STREAM => return Err(Errno::EINVAL),
+        IP_MULTICAST_TTL => match v {
+            -1 => sk.mc_ttl = 1,
+            0..=255 => sk.mc_ttl = v as u8,
+            _ => return Err(Errno::EINVAL),
+        },
+        IP_MULTICAST_LOOP => sk.mc_loop = v != 0,
         IP_FREEBIND => match v {
             0 | 1 => sk.freebind = v != 0,
             _ => return Err(Errno::EINVAL),
@@ -89,12 +99,30 @@ pub(crate) fn ip_getsockopt(
         IP_TTL => sk.uc_ttl.map_or(net.sysctl.ip_default_ttl as i32, i32::from),
         IP_MTU_DISCOVER => i32::from(sk.pmtudisc),
         IP_RECVERR => i32::from(sk.recverr),
+        IP_MULTICAST_TTL => i32::from(sk.mc_ttl),
+        IP_MULTICAST_LOOP => i32::from(sk.mc_loop),
         IP_FREEBIND => i32::from(sk.freebind),
         IP_PKTINFO | IP_RECVTTL | IP_RECVTOS => i32::from(sk.cmsg_flags & cmsg_flag(name) != 0),
         IP_MTU => connected_mtu(sk, net)?,
         _ => return Err(Errno::ENOPROTOOPT),
     };
     Ok(v.to_ne_bytes().to_vec())
+}
+
+/// The device that IP_MULTICAST_IF names: by `struct ip_mreqn`'s number, else by its address or
+/// that of a `struct in_addr`; 0 for none in particular.
+fn multicast_device(net: &Net, value: &[u8]) -> Result<u32, Errno> {
+    let word = |at: usize| value.get(at..at + 4)?.first_chunk::<4>().copied();
+    let index = word(8).map_or(0, u32::from_ne_bytes);
+    if index != 0 {
+        let device = net.devs.by_index(index).ok_or(Errno::EADDRNOTAVAIL)?;
+        return Ok(device.id.ifindex());
+    }
+    let address = if value.len() >= 8 { word(4) } else { word(0) }.ok_or(Errno::EINVAL)?;
+    match Ipv4Addr::from(address) {
+        Ipv4Addr::UNSPECIFIED => Ok(0),
+        own => Ok(ip_dev_find(net, own).ok_or(Errno::EADDRNOTAVAIL)?.ifindex()),
+    }
 }
 
 /// The path MTU as it is known now; a socket without peer has none.

@@ -33,6 +33,7 @@ pub(crate) mod tcp_recovery;
 pub(crate) mod tcp_sock;
 pub(crate) mod tcp_timer;
 pub(crate) mod udp;
+pub(crate) mod udp_sockopt;
 
 use crate::lib::siphash::SipKey;
 use std::sync::Arc;

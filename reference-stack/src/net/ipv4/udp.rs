@@ -1,5 +1,5 @@
 //! UDP (Linux `udp.c`): sockets by local port, datagrams out by one IP call, datagrams in with
-//! the receive buffer charged by truesize. UDP_CORK (but for MSG_MORE), UDP-Lite, encapsulation and GRO are not built.
+//! the receive buffer charged by truesize. UDP-Lite, encapsulation and GRO are not built.
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, IcmpErr, update_pmtu};
 use super::ip_output::ip_send_skb;
@@ -41,6 +41,8 @@ pub(crate) struct UdpSock {
     pub(crate) sk: SockCommon,
     /// `pending`: bytes that calls with MSG_MORE have gathered, and where they go.
     pub(crate) pending: Option<Pending>,
+    /// `corkflag`: every call gathers (UDP_CORK).
+    pub(crate) corkflag: bool,
     /// ICMP types that a raw socket does not want (`ICMP_FILTER`).
     pub(crate) icmp_filter: u32,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Pending {
 impl UdpSock {
     /// A datagram socket of any protocol, with nothing gathered and nothing filtered.
     pub(super) fn new(sk: SockCommon) -> Self {
-        Self { sk, pending: None, icmp_filter: 0 }
+        Self { sk, pending: None, corkflag: false, icmp_filter: 0 }
     }
 }
 
@@ -179,7 +181,10 @@ fn flow_of(sk: &SockCommon, daddr: Ipv4Addr, dport: u16) -> Flow4 {
     Flow4 {
         saddr: sk.inet_saddr,
         daddr,
-        oif: sk.bound_dev_if,
+        oif: match sk.bound_dev_if {
+            0 if daddr.is_multicast() => sk.mc_index,
+            device => device,
+        },
         tos: sk.tos,
         proto: IPPROTO_UDP,
         sport: sk.inet_num,
@@ -233,7 +238,7 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
     if msg.fault && len > 0 {
         return Err(Errno::EFAULT);
     }
-    if msg.flags & MSG_MORE != 0 {
+    if msg.flags & MSG_MORE != 0 || up.corkflag {
         let to = (daddr, dport).into();
         let fresh = || Pending { data: Vec::new(), to, ipc: Some(ipc) };
         up.pending.get_or_insert_with(fresh).data.extend_from_slice(&msg.data);
@@ -338,6 +343,10 @@ fn build(
     header[2..4].copy_from_slice(&dport.to_be_bytes());
     header[4..6].copy_from_slice(&ulen.to_be_bytes());
     skb.reset_transport_header();
+    if up.sk.no_check_tx {
+        skb.linear_mut()[6..8].fill(0);
+        return skb;
+    }
     if whole {
         skb.linear_mut()[6..8].copy_from_slice(&pseudo.folded().to_be_bytes());
         skb.ip_summed = IpSummed::Partial { offset: UDP_CSUM_OFFSET };

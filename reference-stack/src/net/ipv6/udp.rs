@@ -163,7 +163,7 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
         net.wmem.throttled.push(up.sk.id);
         return Ok(Progress::Wait);
     }
-    if msg.flags & MSG_MORE != 0 {
+    if msg.flags & MSG_MORE != 0 || up.corkflag {
         let fresh = || Pending { data: Vec::new(), to, ipc: None };
         up.pending.get_or_insert_with(fresh).data.extend_from_slice(&msg.data);
         return Ok(Progress::Done(len));
