@@ -297,6 +297,9 @@ pub(crate) struct DiffArgs {
     /// Write what the reference sent to a capture in DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Write a page to FILE that shows both sides: ladder, sequence numbers over time, every frame
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
     /// Threads; default: one a core
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

@@ -15,6 +15,7 @@ use super::results_of;
 use super::trail::{Event, Trail};
 use crate::capture::{CallName, FileId, Outcome};
 use crate::results::Divergence;
+use crate::results::story::Sample;
 
 /// A frame may be stamped this much before it was made: the moments here are estimates.
 pub(super) const EARLY_NS: u64 = 200_000;
@@ -59,6 +60,8 @@ pub(crate) struct Ending {
     pub(crate) missing: Vec<String>,
     /// When calls ran that may hold their socket for long: capture clock and call.
     pub(crate) moments: Vec<(u64, usize)>,
+    /// State of the connections whenever it changed, capture clock, of a recording replay.
+    pub(crate) samples: Vec<(u64, Sample)>,
 }
 
 impl Ending {
@@ -126,6 +129,8 @@ pub(crate) struct Engine<'a, H> {
     pub(super) found: Vec<Divergence>,
     pub(super) accepted: BTreeSet<usize>,
     pub(super) fields: usize,
+    /// The connections' states, where they are written down.
+    pub(super) samples: Option<Vec<(u64, Sample)>>,
 }
 
 pub(super) type Step = Result<(), Divergence>;
@@ -173,6 +178,7 @@ impl<'a, H: Host> Engine<'a, H> {
             found: Vec::new(),
             accepted: BTreeSet::new(),
             fields: 0,
+            samples: None,
         }
     }
 
@@ -180,6 +186,29 @@ impl<'a, H: Host> Engine<'a, H> {
     pub(crate) fn keep_going(mut self) -> Self {
         self.keep_going = true;
         self
+    }
+
+    /// From now on the connections' states are written down.
+    pub(crate) fn recording(mut self) -> Self {
+        self.samples = Some(Vec::new());
+        self
+    }
+
+    /// Writes down the connections whose state is not what it was.
+    fn sample(&mut self) {
+        let (Some(mut samples), Some(&task)) = (self.samples.take(), self.tasks.values().next())
+        else {
+            return;
+        };
+        let at_ns = self.base_ns + self.host.now();
+        for &fd in self.fds.values() {
+            let Some(now) = self.host.sample(task, fd) else { continue };
+            let last = samples.iter().rev().find(|(_, s): &&(u64, Sample)| s.socket == fd);
+            if last.is_none_or(|(_, last)| *last != now) {
+                samples.push((at_ns, now));
+            }
+        }
+        self.samples = Some(samples);
     }
 
     /// The same machine with other numbers, to try a frame against them.
@@ -217,6 +246,7 @@ impl<'a, H: Host> Engine<'a, H> {
             sent: self.sent,
             missing,
             moments: self.moments,
+            samples: self.samples.unwrap_or_default(),
         }
     }
 
@@ -371,6 +401,7 @@ impl<'a, H: Host> Engine<'a, H> {
 
     /// After anything that the machine did: its frames and results.
     fn after(&mut self) -> Step {
+        self.sample();
         self.take_frames()?;
         for (task, result) in self.host.completed() {
             if let Some(n) = self.waiting.iter().position(|w| w.task == task) {

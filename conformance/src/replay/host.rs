@@ -3,6 +3,7 @@
 use reference_stack::{Call, TaskId};
 
 use super::admin::Admin;
+use crate::results::story::Sample;
 use reference_stack::syscalls::SysResult;
 
 /// A frame that the machine sent.
@@ -50,6 +51,8 @@ pub(crate) trait Host: Clone {
     fn completed(&mut self) -> Vec<(TaskId, SysResult)>;
     /// An administrator's command; why it failed.
     fn admin(&mut self, command: &Admin) -> Result<(), String>;
+    /// State of a connection, its time left out.
+    fn sample(&self, task: TaskId, fd: i32) -> Option<Sample>;
     /// State of a connection in one line, for a report.
     fn describe(&self, task: TaskId, fd: i32) -> Option<String>;
 }

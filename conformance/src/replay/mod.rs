@@ -19,6 +19,7 @@ mod plan;
 mod reference;
 mod results_of;
 mod search;
+mod story;
 #[cfg(test)]
 mod tests;
 mod trail;
@@ -44,6 +45,8 @@ pub struct DiffOptions {
     pub pcap_dir: Option<PathBuf>,
     /// All divergences are wanted, not the first alone.
     pub keep_going: bool,
+    /// The replay is wanted in full, as a [`Story`](crate::results::story::Story).
+    pub story: bool,
     /// What the user says of the captures beside their files.
     pub input: Input,
 }
@@ -111,7 +114,11 @@ pub fn diff_capture(
     if let Some(dir) = &options.pcap_dir {
         write_sent(&case, dir, &found.ending.sent)?;
     }
-    verdict(&case, &found, started)
+    let mut result = verdict(&case, &found, started)?;
+    if options.story {
+        result.story = Some(Box::new(story::tell(&case, &boot, &found)?));
+    }
+    Ok(result)
 }
 
 /// The case's result: reproduced, reproduced but for accepted divergences, or diverged.
@@ -178,6 +185,7 @@ fn verdict(case: &Case, found: &search::Found, started: Instant) -> miette::Resu
         divergence: ending.divergence.clone(),
         event_log: None,
         detail: Some(detail(case, found)),
+        story: None,
     })
 }
 

@@ -15,6 +15,7 @@ use super::host::{Host, Sent};
 use super::plan::Plan;
 use super::search::Boot;
 use crate::capture::{Link, sysctl_text};
+use crate::results::story::Sample;
 
 /// How long a host has been up before the capture where the manifest does not say.
 const LONG_AGO_NS: u64 = 2_000_000_000;
@@ -88,6 +89,7 @@ impl Boot for ReferenceBoot<'_> {
             .collect();
         let mut config = BootConfig::new(profile, nics);
         set_clocks(&mut config, plan, base_ns, hz);
+        config.realtime = base_ns;
         let mut kernel = Kernel::boot(&config);
         self.configure(&mut kernel)?;
         kernel.hold_woken(true);
@@ -229,6 +231,22 @@ impl Host for Reference {
 
     fn admin(&mut self, command: &Admin) -> Result<(), String> {
         command.run(&mut self.kernel).map_err(|e| e.to_string())
+    }
+
+    fn sample(&self, task: TaskId, fd: i32) -> Option<Sample> {
+        /// `TCP_INFINITE_SSTHRESH`
+        const INFINITE: u32 = 0x7fff_ffff;
+        let i = self.kernel.tcp_info(task, fd)?;
+        Some(Sample {
+            at_us: 0,
+            socket: fd,
+            ca_state: ca_name(i.tcpi_ca_state),
+            cwnd: i.tcpi_snd_cwnd,
+            ssthresh: Some(i.tcpi_snd_ssthresh).filter(|s| *s < INFINITE),
+            unacked: i.tcpi_unacked,
+            rto_us: i.tcpi_rto,
+            srtt_us: i.tcpi_rtt,
+        })
     }
 
     fn describe(&self, task: TaskId, fd: i32) -> Option<String> {

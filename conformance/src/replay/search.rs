@@ -80,6 +80,12 @@ pub(crate) fn replay_past<B: Boot>(case: &Case, boot: &B, plan: &Plan) -> miette
     Ok(Engine::new(case, plan, machine, base_ns).keep_going().run())
 }
 
+/// Replays a plan past its divergences and writes down the state of the connections on the way.
+pub(crate) fn record<B: Boot>(case: &Case, boot: &B, plan: &Plan) -> miette::Result<Ending> {
+    let (machine, base_ns) = boot.boot(plan)?;
+    Ok(Engine::new(case, plan, machine, base_ns).keep_going().recording().run())
+}
+
 impl<B: Boot> Search<'_, B> {
     fn done(&self) -> bool {
         self.ending.divergence.is_none() || self.replays >= EFFORT

@@ -71,6 +71,9 @@ impl Host for Recorded {
     fn admin(&mut self, _: &super::admin::Admin) -> Result<(), String> {
         Ok(())
     }
+    fn sample(&self, _: TaskId, _: i32) -> Option<crate::results::story::Sample> {
+        None
+    }
     fn describe(&self, _: TaskId, _: i32) -> Option<String> {
         None
     }

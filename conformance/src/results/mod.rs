@@ -4,6 +4,7 @@
 //! every report format are views of it. Its JSON is versioned by [`SCHEMA`].
 
 pub mod known;
+pub mod story;
 
 use std::fmt;
 
@@ -198,6 +199,9 @@ pub struct CaseResult {
     /// led to it. Not part of the document.
     #[serde(skip)]
     pub detail: Option<String>,
+    /// A replay in full, where it was asked for. Not part of the document.
+    #[serde(skip)]
+    pub story: Option<Box<story::Story>>,
 }
 
 impl CaseResult {
@@ -216,6 +220,7 @@ impl CaseResult {
             divergence: None,
             event_log: None,
             detail: None,
+            story: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use conformance::replay::{self, DiffOptions, Input};
+use conformance::report::html;
 use conformance::results::{CaseResult, Status};
 
 use super::conformance::could_not_run;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &DiffArgs) -> miette::Result<Outcome> {
             version,
             pcap_dir: args.pcap.clone(),
             keep_going: args.keep_going,
+            story: args.html.is_some(),
             input: Input {
                 no_strace: args.no_strace,
                 strace: args.strace.clone(),
@@ -52,6 +54,10 @@ pub(crate) fn run(args: &DiffArgs) -> miette::Result<Outcome> {
     };
     let (cases, reports) = run_all(&mut ui, &work, &how, |_| {});
     let kernel = args.kernel.as_deref().unwrap_or("as in the manifests");
+    if let Some(file) = &args.html {
+        let document = super::document("diff", kernel, cases.clone(), started);
+        html::write(&document, file).map_err(CouldNotRun::io(file, "cannot be written"))?;
+    }
     if !cases.is_empty() || reports.is_empty() {
         let outcome = super::conclude(
             &ui,

@@ -41,13 +41,7 @@ fn conclude(
     cases: Vec<CaseResult>,
     started: Instant,
 ) -> miette::Result<Outcome> {
-    let environment = Environment {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: kernel.to_owned(),
-        seed: SEED,
-    };
-    let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let document = Document::new(command, environment, cases, wall_ms);
+    let document = document(command, kernel, cases, started);
     ui.summary(&document);
     if let Some(path) = &output.json {
         json::write(&document, path).map_err(CouldNotRun::io(path, "cannot be written"))?;
@@ -59,6 +53,17 @@ fn conclude(
         ui.document(&ktap::to_string(&document));
     }
     Ok(Outcome::found(document.summary.findings() > 0))
+}
+
+/// The document of a run.
+fn document(command: &str, kernel: &str, cases: Vec<CaseResult>, started: Instant) -> Document {
+    let environment = Environment {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: kernel.to_owned(),
+        seed: SEED,
+    };
+    let wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Document::new(command, environment, cases, wall_ms)
 }
 
 /// The kernel version of a command line, which has checked the name.
