@@ -181,16 +181,18 @@ fn flow_of(sk: &SockCommon, daddr: Ipv4Addr, dport: u16) -> Flow4 {
     Flow4 {
         saddr: sk.inet_saddr,
         daddr,
-        oif: match sk.bound_dev_if {
-            0 if daddr.is_multicast() => sk.mc_index,
-            device => device,
-        },
+        oif: multicast_oif(sk, daddr, sk.bound_dev_if),
         tos: sk.tos,
         proto: IPPROTO_UDP,
         sport: sk.inet_num,
         dport,
         mark: sk.sk_mark,
     }
+}
+
+/// The device to go out by: for a group without another choice IP_MULTICAST_IF's.
+fn multicast_oif(sk: &SockCommon, daddr: Ipv4Addr, oif: u32) -> u32 {
+    if oif == 0 && daddr.is_multicast() { sk.mc_index } else { oif }
 }
 
 /// Sends one datagram, or gathers a part of one (MSG_MORE).
@@ -215,7 +217,8 @@ pub(crate) fn udp_sendmsg(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg) ->
         }
     };
     let mut fl = flow_of(&up.sk, daddr, dport);
-    (fl.saddr, fl.oif, fl.mark) = (ipc.addr, ipc.oif, ipc.sockc.mark);
+    (fl.saddr, fl.mark) = (ipc.addr, ipc.sockc.mark);
+    fl.oif = multicast_oif(&up.sk, daddr, ipc.oif);
     fl.tos = ipc.tos.unwrap_or(fl.tos);
     let dst = route(up, net, &mut fl, msg.addr.is_none() && msg.control.is_empty())?;
     if dst.rt_type == RtType::Broadcast && !up.sk.broadcast {

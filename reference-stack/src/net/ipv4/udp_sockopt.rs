@@ -52,6 +52,9 @@ fn udp_push_pending_frames(up: &mut UdpSock, net: &mut Net) {
         addr: None,
         control: Vec::new(),
         fault: false,
+        iov: Vec::new(),
+        uarg: None,
+        tsflags: 0,
     };
     let _ = match up.sk.pinet6.is_some() {
         true => udpv6_sendmsg(up, net, &mut rest),
