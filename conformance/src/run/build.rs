@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::wire::{pseudo_header_sum, sum};
-use crate::script::ast::{TcpFlags, TcpOption};
+use crate::script::ast::{Number, TcpFlags, TcpOption};
 
 /// What every packet has: addresses, traffic class, TTL or hop limit, flow label.
 #[derive(Clone, Copy, Debug)]
@@ -190,10 +190,13 @@ pub(crate) fn encode_option(option: &TcpOption) -> (u8, Vec<u8>) {
         TcpOption::Raw(bytes) => {
             (bytes.first().copied().unwrap_or(0), bytes.get(2..).unwrap_or(&[]).to_vec())
         }
-        // The run refuses a packet with one of these (`Packet::beyond_plain`).
+        TcpOption::TimestampLoose { val, ecr } => {
+            let bytes = |n: &Number| if let Number::Is(n) = n { *n } else { 0 }.to_be_bytes();
+            (8, [bytes(val), bytes(ecr)].concat())
+        }
+        // The run refuses a packet with a computed digest; `sack auto` is replaced by what came, or differs.
         TcpOption::Md5Computed { .. } => (19, vec![0; 16]),
         TcpOption::SackAny => (5, Vec::new()),
-        TcpOption::TimestampLoose { .. } => (8, vec![0; 8]),
     }
 }
 

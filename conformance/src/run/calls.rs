@@ -16,6 +16,7 @@ use message::WantCmsg;
 use super::config::Config;
 use super::connection::{Sockets, State};
 use super::constants;
+use super::values::Values;
 use crate::script::ast::{self, Expr, ExprKind};
 use crate::script::{ScriptError, Source, unescape};
 
@@ -89,6 +90,7 @@ pub(crate) struct Calls<'a> {
     pub(crate) source: &'a Source,
     pub(crate) config: &'a Config,
     pub(crate) sockets: &'a mut Sockets,
+    pub(crate) values: &'a Values,
     /// CLOCK_REALTIME of the target at time 0 of the script, nanoseconds.
     pub(crate) real_start: i64,
 }
@@ -222,6 +224,10 @@ impl Calls<'_> {
         match &expr.kind {
             ExprKind::Int(n) => Ok(*n),
             ExprKind::Hex(n) => Ok(*n as i64),
+            ExprKind::Value(value) => match self.values.of(value) {
+                Some(n) => Ok(n.into()),
+                None => Err(self.error(expr.span, "no packet has given this value yet")),
+            },
             ExprKind::Htons(port) => Ok(i64::from(port.to_be())),
             ExprKind::Word(word) => constants::value(word).ok_or_else(|| {
                 let error = self.error(expr.span, format!("the constant `{word}` is not known"));

@@ -169,6 +169,10 @@ pub(crate) struct Sockets {
     /// Descriptors of the target that the script has no number for any more.
     nameless: Vec<i32>,
     children: u16,
+    /// Connections that the script gave names.
+    names: BTreeMap<String, usize>,
+    /// A new name, for the next connection that a packet opens.
+    new_name: Option<String>,
 }
 
 impl Sockets {
@@ -177,6 +181,9 @@ impl Sockets {
         self.list.push(socket);
         let at = self.list.len() - 1;
         self.under_test = Some(at);
+        if let Some(name) = self.new_name.take() {
+            self.names.insert(name, at);
+        }
         &mut self.list[at]
     }
 
@@ -209,6 +216,47 @@ impl Sockets {
 
     pub(crate) fn open_fds(&self) -> Vec<i32> {
         self.fds.values().chain(&self.nameless).copied().collect()
+    }
+
+    /// The socket of this name is under test from now on; `false` if nothing has the name.
+    pub(crate) fn turn_to_name(&mut self, name: &str) -> bool {
+        match self.names.get(name) {
+            Some(at) => self.under_test = Some(*at),
+            None => return false,
+        }
+        true
+    }
+
+    /// The socket of this descriptor is under test from now on; `false` if there is none.
+    pub(crate) fn turn_to_fd(&mut self, script_fd: i32) -> bool {
+        let live = self.live_fd(script_fd);
+        let at = self.list.iter().rposition(|s| s.live_fd.is_some() && s.live_fd == live);
+        self.under_test = at.or(self.under_test);
+        at.is_some()
+    }
+
+    /// The next connection that a packet opens gets the name.
+    pub(crate) fn name_next(&mut self, name: &str) {
+        self.new_name = Some(name.to_string());
+    }
+
+    /// Whether a name waits for a connection.
+    pub(crate) fn name_waits(&self) -> bool {
+        self.new_name.is_some()
+    }
+
+    /// The socket under test gets the name.
+    pub(crate) fn name_current(&mut self, name: &str) {
+        if let Some(at) = self.under_test {
+            self.names.insert(name.to_string(), at);
+        }
+    }
+
+    /// Whether a socket that is not under test sent the packet.
+    pub(crate) fn other_sent(&self, packet: &wire::Packet) -> bool {
+        let other =
+            |(at, socket): (usize, &Socket)| self.under_test != Some(at) && socket.sent(packet);
+        self.list.iter().enumerate().any(other)
     }
 
     /// The newest socket of a descriptor that is open.

@@ -12,11 +12,13 @@ mod connection;
 mod constants;
 mod header;
 mod icmp_names;
+mod link;
 mod matcher;
 mod options;
 mod report;
 mod sample;
 mod schedule;
+mod values;
 mod variant;
 mod wire;
 

@@ -1,7 +1,9 @@
 //! The run of one script: events in order, each at its time.
 
 mod inbound;
+mod link;
 mod outbound;
+mod owners;
 
 use std::collections::VecDeque;
 
@@ -14,11 +16,12 @@ use super::connection::Sockets;
 use super::matcher::Mismatch;
 use super::report::{self, Failure};
 use super::sample;
-use super::wire;
-use crate::script::ast::{Action, Call, Direction, Event, Script, Time};
+use super::values::Values;
+use crate::script::ast::{Action, Body, Call, Direction, Event, Packet, Script, Time};
 use crate::script::code::{self, Env};
 use crate::script::{ScriptError, Source, Span};
 use crate::target::{Refusal, Target, Thread};
+use link::Seen;
 
 /// How long after its time an expected packet or the end of a call is waited for, nanoseconds.
 const PATIENCE_NS: i64 = 2_000_000_000;
@@ -77,7 +80,11 @@ pub(crate) struct Run<'a> {
     sockets: Sockets,
     env: Env,
     /// Packets of the target that no event has asked for yet.
-    packets: VecDeque<wire::Packet>,
+    packets: VecDeque<Seen>,
+    /// What earlier packets had that later ones use.
+    values: Values,
+    /// Whether packets of the script have owners, so that those of other sockets are kept for them.
+    owned: bool,
     /// The target's clock at time 0 of the script.
     start: u64,
     waiting: Option<Waiting<'a>>,
@@ -106,6 +113,8 @@ impl<'a> Run<'a> {
             sockets: Sockets::default(),
             env,
             packets: VecDeque::new(),
+            values: Values::default(),
+            owned: false,
             start: 0,
             waiting: None,
             last: None,
@@ -116,6 +125,8 @@ impl<'a> Run<'a> {
 
     /// Runs the script: init command, events, closing, cleanup command.
     pub(crate) fn script(&mut self, script: &'a Script) -> Result<(), Stop> {
+        self.owned = owners::any(script);
+        self.watch(script)?;
         for file in &self.config.init_scripts {
             self.command(file, Span::default(), "the init script")?;
         }
@@ -124,6 +135,7 @@ impl<'a> Run<'a> {
         }
         self.target.start_clock();
         self.target.sent();
+        self.target.frames();
         self.start = self.target.now();
         let mut result = script.events.iter().try_for_each(|event| self.event(event));
         if result.is_ok() {
@@ -212,11 +224,11 @@ impl<'a> Run<'a> {
                 }
                 self.packet_number += 1;
                 if packet.direction == Direction::Outbound {
-                    let result = self.outbound(event, packet, window);
+                    let result = self.expect(event, packet, window);
                     self.unless_fatal(result)?;
                 } else {
                     self.wait_until(event, window)?;
-                    self.inbound(packet)?;
+                    self.send(packet)?;
                 }
             }
             Action::Call(call) => {
@@ -231,12 +243,39 @@ impl<'a> Run<'a> {
                 self.wait_until(event, window)?;
                 self.code(block)?;
             }
-            Action::Link(link) => return Err(self.unsupported(link.span, "a link event")),
-            Action::Fault(fault) => return Err(self.unsupported(fault.span, "a device fault")),
+            Action::Link(link) => {
+                self.wait_until(event, window)?;
+                self.link_event(link)?;
+            }
+            Action::Fault(fault) => {
+                self.wait_until(event, window)?;
+                self.fault_event(fault)?;
+            }
         }
         self.poll_target()?;
         self.last = Some((window.from, inbound));
         Ok(())
+    }
+
+    /// Sends a packet of the script.
+    fn send(&mut self, packet: &Packet) -> Result<(), Stop> {
+        if let Body::Eth(_) | Body::Raw(_) | Body::Link(_) = packet.body {
+            return self.inbound_link(packet);
+        }
+        self.turn_to_owner(packet)?;
+        if packet.is_open() {
+            return self.inbound(&self.values.written_out(packet));
+        }
+        self.inbound(packet)
+    }
+
+    /// Waits for a packet of the target.
+    fn expect(&mut self, event: &Event, packet: &Packet, window: Window) -> Result<(), Stop> {
+        if let Body::Eth(_) | Body::Raw(_) | Body::Link(_) = packet.body {
+            return self.outbound_link(event, packet, window);
+        }
+        self.turn_to_owner(packet)?;
+        self.outbound(event, packet, window)
     }
 
     /// With `--non_fatal=packet` a packet that differs is only noted.
@@ -316,9 +355,7 @@ impl<'a> Run<'a> {
 
     /// Takes packets and finished calls over from the target.
     fn poll_target(&mut self) -> Result<(), Stop> {
-        for sent in self.target.sent() {
-            self.packets.push_back(wire::decode(&sent));
-        }
+        self.poll_packets();
         for finished in self.target.finished() {
             if finished.thread != Thread::Blocking {
                 continue;
@@ -332,7 +369,13 @@ impl<'a> Run<'a> {
     fn calls(&mut self) -> Calls<'_> {
         // Both clocks run alike.
         let real_start = self.target.real_time().saturating_sub(self.elapsed());
-        Calls { source: self.source, config: self.config, sockets: &mut self.sockets, real_start }
+        Calls {
+            source: self.source,
+            config: self.config,
+            sockets: &mut self.sockets,
+            values: &self.values,
+            real_start,
+        }
     }
 
     /// Compares what a call that had waited returned, and when.
@@ -416,9 +459,7 @@ impl<'a> Run<'a> {
         let limit = self.target.now().saturating_add(CALL_LIMIT_NS as u64);
         while self.target.now() < limit && !self.target.is_idle() {
             self.target.advance(limit);
-            for sent in self.target.sent() {
-                self.packets.push_back(wire::decode(&sent));
-            }
+            self.poll_packets();
             for finished in self.target.finished() {
                 match (finished.thread, self.waiting.take()) {
                     (Thread::Main, waiting) => {

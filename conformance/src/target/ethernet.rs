@@ -9,6 +9,8 @@ use etherparse::{
     EtherType, Icmpv6Slice, LaxNetSlice, LaxSlicedPacket, LinkSlice, PacketBuilder, TransportSlice,
 };
 
+/// The target's hardware address.
+pub(crate) const OWN: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x01];
 /// The hardware address of everything that is not the target.
 pub(crate) const PEER: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x02];
 
@@ -23,6 +25,21 @@ pub(crate) enum Frame {
     Ask(Vec<u8>),
     /// Anything else.
     Other,
+}
+
+/// The IP packet of a frame, without the padding of a short one.
+pub(crate) fn ip_packet(frame: &[u8]) -> Option<&[u8]> {
+    let above = frame.get(14..)?;
+    let word =
+        |at: usize| above.get(at..at + 2).map(|b| usize::from(b[0]) << 8 | usize::from(b[1]));
+    let len = match frame.get(12..14)? {
+        [0x08, 0x00] => word(2)?,
+        [0x86, 0xdd] => 40 + word(4)?,
+        _ => return None,
+    };
+    // A length that contradicts the frame is left in: the matcher names it.
+    let padded = frame.len() <= MIN_FRAME && len < above.len();
+    above.get(..if padded { len } else { above.len() })
 }
 
 /// An IP packet in a frame to `to`.

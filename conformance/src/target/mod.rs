@@ -3,7 +3,7 @@
 //! A target speaks IP packets, whatever carries them: an attachment that has a link layer frames them, resolves
 //! addresses and takes the frame apart again below this trait.
 
-mod ethernet;
+pub(crate) mod ethernet;
 pub mod linux;
 pub mod reference;
 
@@ -57,6 +57,33 @@ pub enum Refusal {
     /// The machine lacks what the target needs, rights for instance: the case is skipped.
     #[error("{0}")]
     Absent(String),
+}
+
+/// Which of a link's own protocols a script speaks, so that the far end leaves them to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Requests for addresses are not answered.
+    pub arp: bool,
+    /// Neighbour solicitations are not answered.
+    pub ndp: bool,
+}
+
+/// The hardware addresses of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkAddresses {
+    /// The target's.
+    pub own: [u8; 6],
+    /// Everybody else's.
+    pub peer: [u8; 6],
+}
+
+/// Something that goes wrong in or around the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceFault {
+    /// So many of the next frames to the target arrive damaged.
+    RxCrc(u32),
+    /// The processor is busy elsewhere for so long: what falls due meanwhile is late.
+    Stall(Nanos),
 }
 
 /// What a command came to that the target's own shell ran.
@@ -198,6 +225,52 @@ pub trait Target {
     /// # Errors
     /// [`Refusal::Unsupported`] for a packet that the attachment cannot carry.
     fn inject(&mut self, packet: &[u8], gso_size: u16) -> Result<(), Refusal>;
+
+    /// From now on [`Target::frames`] has all that the target sends, and [`Target::sent`] nothing. The far end answers no
+    /// questions of the protocols that the script speaks itself.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`]: the attachment does not show its frames.
+    fn watch(&mut self, _watch: Watch) -> Result<(), Refusal> {
+        Err(Refusal::Unsupported("the target does not show its frames".into()))
+    }
+
+    /// Takes what was sent since the last time, in order: frames from the destination address on, or IP packets where the
+    /// attachment has no link layer.
+    fn frames(&mut self) -> Vec<Sent> {
+        Vec::new()
+    }
+
+    /// Delivers a frame from its destination address on, without FCS.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`]: the attachment has no link layer.
+    fn inject_frame(&mut self, _frame: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Unsupported(
+            "the attachment carries no frames: run it with --nic ftgmac100".into(),
+        ))
+    }
+
+    /// The hardware addresses of the link.
+    fn link_addresses(&self) -> LinkAddresses {
+        LinkAddresses { own: ethernet::OWN, peer: ethernet::PEER }
+    }
+
+    /// The cable of a device (`None`: the only one) is plugged in or out.
+    ///
+    /// # Errors
+    /// No such device, or a link whose state is not the target's to set.
+    fn set_carrier(&mut self, _device: Option<&str>, _up: bool) -> Result<(), Refusal> {
+        Err(Refusal::Unsupported("the target's link has no cable".into()))
+    }
+
+    /// Something goes wrong.
+    ///
+    /// # Errors
+    /// [`Refusal::Unsupported`]: it cannot go wrong in this target.
+    fn device_fault(&mut self, _fault: DeviceFault) -> Result<(), Refusal> {
+        Err(Refusal::Unsupported("the target has no faults to order".into()))
+    }
 
     /// Takes the packets that were sent since the last time, in order.
     fn sent(&mut self) -> Vec<Sent>;

@@ -4,6 +4,8 @@
 //! Ethernet frames on the MAC's wire; the far end answers ARP and neighbour discovery, and a packet counts as received when the rings and
 //! interrupts that it causes have been worked off.
 
+mod link;
+
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,16 +17,16 @@ use reference_stack::{
     Profile, QdiscKind, Route6Spec, RouteSpec, RouteVerb as KernelVerb, TaskId,
 };
 
-use super::ethernet::{self, Frame};
-use super::{Addresses, Admin, Finished, Qdisc, Refusal, RouteVerb, Sent, Target, Thread};
+use super::ethernet::{self, Frame, OWN};
+use super::{
+    Addresses, Admin, DeviceFault, Finished, Qdisc, Refusal, RouteVerb, Sent, Target, Thread, Watch,
+};
 use crate::frames::PcapWriter;
 use crate::results::Nic;
 use crate::run::RunOptions;
 
 /// Which of HyStart's two signals end slow start: here always both.
 const HYSTART_DETECT: &str = "/sys/module/tcp_cubic/parameters/hystart_detect";
-/// The stack's own hardware address.
-const OWN: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x01];
 const PORT: Port = Port(0);
 /// How long after a frame's arrival its interrupts may come, nanoseconds: longer than the interrupt mitigation waits.
 const SETTLE_NS: Nanos = 200_000;
@@ -42,6 +44,11 @@ pub struct Reference {
     blocking: TaskId,
     sent: Vec<Sent>,
     finished: Vec<Finished>,
+    /// What the script speaks itself, if it looks at frames; and the frames.
+    watch: Option<Watch>,
+    frames: Vec<Sent>,
+    /// How many of the next frames arrive damaged.
+    damaged: u32,
     /// Every frame with its time, if a capture is wanted.
     capture: Option<Vec<(Nanos, Vec<u8>)>>,
 }
@@ -79,6 +86,9 @@ impl Reference {
             blocking,
             sent: Vec::new(),
             finished: Vec::new(),
+            watch: None,
+            frames: Vec::new(),
+            damaged: 0,
             capture: options.pcap.is_some().then(Vec::new),
         };
         target.set_up(addresses)?;
@@ -140,6 +150,10 @@ impl Reference {
     /// Takes a frame of the stack. True if it is a packet for the script.
     fn frame_out(&mut self, frame: FrameOut) -> bool {
         self.record(frame.at, &frame.bytes);
+        if let Some(watch) = self.watch {
+            self.watched(watch, frame);
+            return true;
+        }
         let packet = match self.nic {
             Nic::Ftgmac100 => match ethernet::open(&frame.bytes, self.own) {
                 Frame::Ip(packet) => packet,
@@ -160,6 +174,11 @@ impl Reference {
     fn frame_in(&mut self, bytes: Vec<u8>, gso_size: u16) {
         let now = self.kernel.now();
         self.record(now, &bytes);
+        if self.damaged > 0 {
+            self.damaged -= 1;
+            self.kernel.frame_in_damaged(PORT, bytes);
+            return;
+        }
         self.kernel.frame_in(PORT, FrameIn { bytes, gso_size });
     }
 
@@ -376,6 +395,28 @@ impl Target for Reference {
         self.frame_in(ethernet::frame(OWN, packet), 0);
         self.settle();
         Ok(())
+    }
+
+    fn watch(&mut self, watch: Watch) -> Result<(), Refusal> {
+        self.watch = Some(watch);
+        Ok(())
+    }
+
+    fn frames(&mut self) -> Vec<Sent> {
+        self.collect();
+        std::mem::take(&mut self.frames)
+    }
+
+    fn inject_frame(&mut self, frame: &[u8]) -> Result<(), Refusal> {
+        self.deliver_frame(frame)
+    }
+
+    fn set_carrier(&mut self, device: Option<&str>, up: bool) -> Result<(), Refusal> {
+        self.plug(device, up)
+    }
+
+    fn device_fault(&mut self, fault: DeviceFault) -> Result<(), Refusal> {
+        self.go_wrong(fault)
     }
 
     fn sent(&mut self) -> Vec<Sent> {

@@ -38,6 +38,13 @@ impl Kernel {
         self.run_softirqs();
     }
 
+    /// The same with a frame that was damaged on its way: its FCS does not fit. Ports without an FCS lose it.
+    pub fn frame_in_damaged(&mut self, port: Port, bytes: Vec<u8>) {
+        self.net.log.frame_in(port, self.net.time.now(), &bytes);
+        dev::frame_in_damaged(&mut self.net, port, bytes);
+        self.run_softirqs();
+    }
+
     /// Takes the frames that left since the last call, in order.
     pub fn frames_out(&mut self) -> Vec<FrameOut> {
         let frames = dev::frames_out(&mut self.net);

@@ -18,7 +18,7 @@ impl Run<'_> {
             Body::Tcp(tcp) => self.inbound_tcp(packet, tcp)?,
             Body::Udp(udp) => self.inbound_udp(packet, udp)?,
             Body::Icmp(icmp) => self.inbound_icmp(packet, icmp)?,
-            Body::Eth(_) | Body::Raw(_) | Body::Link(_) => return Err(self.no_socket(packet)),
+            Body::Eth(_) | Body::Raw(_) | Body::Link(_) => return self.inbound_link(packet),
         };
         let now = report::seconds(self.elapsed());
         self.remember(format!("{now}  {packet}"));
@@ -47,8 +47,9 @@ impl Run<'_> {
     }
 
     fn inbound_tcp(&mut self, packet: &Packet, tcp: &Tcp) -> Result<Vec<u8>, Stop> {
+        let named = self.sockets.name_waits();
         let listens = self.sockets.current().is_none_or(|s| s.state == State::Listening);
-        if listens {
+        if listens || named {
             let mut child =
                 Socket::new(build::TCP, self.config.addresses.local, self.config.addresses.remote);
             child.state = State::PacketReceived;

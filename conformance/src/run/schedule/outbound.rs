@@ -22,7 +22,11 @@ impl Run<'_> {
         };
         let at = self.script_time(actual.at);
         let now = report::seconds(at);
+        let mut open = Differences::default();
+        let met = packet.is_open().then(|| self.values.met(packet, &actual.body, &mut open));
+        let packet = met.as_ref().unwrap_or(packet);
         let (mut out, actual_text) = self.compare(packet, &actual, window)?;
+        out.0.extend(open.0);
         self.remember(format!("{now}  {actual_text}"));
         if let Some(fault) = &actual.fault {
             let first = Mismatch {
@@ -117,39 +121,41 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Until when a packet is waited for.
+    fn patience(&self, window: Window) -> i64 {
+        if window.any {
+            return self.elapsed().saturating_add(ANY_TIME_LIMIT_NS);
+        }
+        // Whole seconds of the expected delay, and two more.
+        let before = self.last.map_or(0, |(due, _)| due);
+        let whole = (window.to - before).max(0) / 1_000_000_000 * 1_000_000_000;
+        self.elapsed().saturating_add(whole).saturating_add(PATIENCE_NS)
+    }
+
+    /// Lets time pass until `take` finds what it looks for, or the time for it is over.
+    pub(super) fn wait_for<T>(
+        &mut self,
+        window: Window,
+        mut take: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<Option<T>, Stop> {
+        let limit = self.live_time(self.patience(window));
+        loop {
+            if let Some(found) = take(self) {
+                return Ok(Some(found));
+            }
+            if self.target.now() >= limit || self.target.is_idle() {
+                return Ok(None);
+            }
+            self.target.advance(limit);
+            self.poll_target()?;
+        }
+    }
+
     /// Waits for the next packet of the socket under test; others fall away in silence.
     fn next_packet(&mut self, packet: &Packet, window: Window) -> Result<wire::Packet, Stop> {
-        let limit = if window.any {
-            self.elapsed().saturating_add(ANY_TIME_LIMIT_NS)
-        } else {
-            // Whole seconds of the expected delay, and two more.
-            let before = self.last.map_or(0, |(due, _)| due);
-            let whole = (window.to - before).max(0) / 1_000_000_000 * 1_000_000_000;
-            self.elapsed().saturating_add(whole).saturating_add(PATIENCE_NS)
-        };
-        let limit_live = self.live_time(limit);
         let mut others: Vec<String> = Vec::new();
-        loop {
-            while let Some(found) = self.packets.pop_front() {
-                if self.is_ours(&found, packet) {
-                    return Ok(found);
-                }
-                if others.len() < 4 {
-                    others.push(format!(
-                        "{}  not of the socket under test: {}",
-                        report::seconds(self.script_time(found.at)),
-                        describe(&found)
-                    ));
-                }
-            }
-            if self.target.now() >= limit_live {
-                break;
-            }
-            if self.target.is_idle() {
-                break;
-            }
-            self.target.advance(limit_live);
-            self.poll_target()?;
+        if let Some(found) = self.wait_for(window, |run| run.take_ours(packet, &mut others))? {
+            return Ok(found);
         }
         let expected = if window.any {
             "at any time".to_string()
@@ -165,6 +171,29 @@ impl Run<'_> {
         Err(self
             .failure(packet.span, format!("no packet came, expected {expected}"), mismatch, others)
             .into())
+    }
+
+    /// The next packet of the socket under test. What is the link's own, or another owner's, stays for its lines.
+    fn take_ours(&mut self, packet: &Packet, others: &mut Vec<String>) -> Option<wire::Packet> {
+        let mut at = 0;
+        while let Some(seen) = self.packets.get(at) {
+            if seen.of_link || self.is_of_another_owner(&seen.packet) {
+                at += 1;
+                continue;
+            }
+            let found = self.packets.remove(at)?.packet;
+            if self.is_ours(&found, packet) {
+                return Some(found);
+            }
+            if others.len() < 4 {
+                others.push(format!(
+                    "{}  not of the socket under test: {}",
+                    report::seconds(self.script_time(found.at)),
+                    describe(&found)
+                ));
+            }
+        }
+        None
     }
 
     fn is_ours(&mut self, found: &wire::Packet, expected: &Packet) -> bool {

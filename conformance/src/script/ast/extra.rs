@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::script::ast::{Body, IpInfo, Packet, TcpOption, TcpOptions};
+use crate::script::ast::{Body, IpInfo, Packet, Tcp, TcpOption, TcpOptions};
 use crate::script::span::Span;
 
 /// A header that encapsulates a packet.
@@ -207,47 +207,35 @@ pub struct FaultEvent {
 }
 
 impl Packet {
-    /// The first thing about the packet that is more than headers and lengths in plain numbers, for runners that do not
-    /// have it. `opt` and `raw` among the TCP options are plain.
-    pub fn beyond_plain(&self) -> Option<&'static str> {
-        let options = match &self.body {
-            Body::Tcp(tcp) => match &tcp.options {
-                TcpOptions::List(list) => list.as_slice(),
-                TcpOptions::Unchecked => &[],
-            },
-            Body::Eth(_) => return Some("a frame as bytes (`eth:`)"),
-            Body::Raw(_) => return Some("a packet as bytes (`raw:`)"),
-            Body::Link(message) => {
-                return Some(match message.protocol {
-                    LinkProtocol::Arp => "an ARP message",
-                    LinkProtocol::Igmp => "an IGMP message",
-                    LinkProtocol::Ndp => "a neighbour discovery message",
-                });
-            }
-            Body::Udp(udp) if udp.coverage.is_some() => return Some("UDP-Lite"),
-            Body::Udp(_) | Body::Icmp(_) => &[],
+    /// Whether numbers of it are captured or not compared.
+    pub fn is_open(&self) -> bool {
+        let open = |option: &TcpOption| {
+            matches!(option, TcpOption::TimestampLoose { .. } | TcpOption::SackAny)
         };
-        if let Some(header) = self.outer.first() {
-            return Some(match header {
-                Outer::Ip { .. } => "IP-in-IP encapsulation",
-                Outer::Gre(_) => "GRE encapsulation",
-                Outer::Mpls(_) => "MPLS encapsulation",
-            });
+        !self.loose.is_empty() || self.tcp_options().iter().any(open)
+    }
+
+    /// The options that are written; none for other packets and for `<...>`.
+    fn tcp_options(&self) -> &[TcpOption] {
+        match &self.body {
+            Body::Tcp(Tcp { options: TcpOptions::List(list), .. }) => list,
+            _ => &[],
+        }
+    }
+
+    /// What the runner does not have of the packet: headers around it, UDP-Lite, computed digests.
+    pub fn beyond_plain(&self) -> Option<&'static str> {
+        match (&self.body, self.outer.first()) {
+            (_, Some(Outer::Ip { .. })) => return Some("IP-in-IP encapsulation"),
+            (_, Some(Outer::Gre(_))) => return Some("GRE encapsulation"),
+            (_, Some(Outer::Mpls(_))) => return Some("MPLS encapsulation"),
+            (Body::Udp(udp), None) if udp.coverage.is_some() => return Some("UDP-Lite"),
+            _ => {}
         }
         if self.psp.is_some() {
             return Some("PSP encapsulation");
         }
-        if self.owner.is_some() {
-            return Some("a packet with an owner (`@`)");
-        }
-        if !self.loose.is_empty() {
-            return Some("a captured or open field");
-        }
-        options.iter().find_map(|option| match option {
-            TcpOption::Md5Computed { .. } => Some("a computed MD5 digest"),
-            TcpOption::SackAny => Some("`sack auto`"),
-            TcpOption::TimestampLoose { .. } => Some("a captured or open timestamp"),
-            _ => None,
-        })
+        let computed = |option: &TcpOption| matches!(option, TcpOption::Md5Computed { .. });
+        self.tcp_options().iter().any(computed).then_some("a computed MD5 digest")
     }
 }

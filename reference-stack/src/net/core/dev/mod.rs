@@ -7,8 +7,8 @@ mod xmit;
 
 pub(crate) use rx::{
     __napi_schedule_irqoff, __netif_receive_skb_core, Napi, NapiPoll, PacketType, Softnet,
-    frame_in, napi_disable, napi_schedule, napi_schedule_prep, net_rx_action, netif_receive_skb,
-    netif_rx,
+    frame_in, frame_in_damaged, napi_disable, napi_schedule, napi_schedule_prep, net_rx_action,
+    netif_receive_skb, netif_rx,
 };
 pub(crate) use xmit::{
     NetdevTx, dev_queue_xmit, netif_stop_queue, netif_wake_queue, skb_checksum_help, tx_frame,

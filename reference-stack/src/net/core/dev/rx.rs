@@ -146,6 +146,14 @@ pub(crate) fn frame_in(net: &mut Net, port: Port, frame: FrameIn) {
     }
 }
 
+/// A damaged frame reaches a port: only a MAC has one to count.
+pub(crate) fn frame_in_damaged(net: &mut Net, port: Port, bytes: Vec<u8>) {
+    let Some(id) = net.devs.by_port(port) else { return };
+    if let Driver::Ftgmac100(_) = net.devs[id].driver {
+        ftgmac100::frame_in_damaged(net, id, bytes);
+    }
+}
+
 /// The NET_TX and NET_RX softirqs, once: packets for the protocols are put into `out`, in order.
 pub(crate) fn net_rx_action(net: &mut Net, out: &mut SkbQueue) {
     super::xmit::net_tx_action(net);

@@ -30,7 +30,7 @@ use crate::net::core::skbuff::Skb;
 use crate::net::core::sock::SkbQueue;
 use crate::net::ethernet::eth_type_trans;
 use crate::time::TimerId;
-use hw_model::{Frame, MAC_BASE, MAC_IRQ};
+use hw_model::{Fcs, Frame, MAC_BASE, MAC_IRQ};
 use reference_stack_macros::traced;
 use ring::DriverIo;
 
@@ -181,10 +181,18 @@ fn ftgmac100_interrupt(net: &mut Net, id: DevId) {
 
 /// A frame reaches the MAC's wire.
 pub(crate) fn frame_in(net: &mut Net, id: DevId, frame: FrameIn) {
+    receive(net, id, &Frame::from_vec(frame.bytes).padded());
+}
+
+/// A frame whose FCS does not fit reaches the MAC.
+pub(crate) fn frame_in_damaged(net: &mut Net, id: DevId, bytes: Vec<u8>) {
+    receive(net, id, &Frame::from_vec(bytes).padded().with_fcs(Fcs::Bad));
+}
+
+fn receive(net: &mut Net, id: DevId, frame: &Frame) {
     with(net, id, |p, io| {
-        let frame = Frame::from_vec(frame.bytes).padded();
         // What becomes of it shows in the MAC's own counters and interrupts.
-        let _ = io.hw.macs[p.mac_index()].rx(&mut io.hw.mem, io.now, &frame);
+        let _ = io.hw.macs[p.mac_index()].rx(&mut io.hw.mem, io.now, frame);
     });
     interrupt(net, id);
 }
