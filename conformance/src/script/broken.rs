@@ -296,6 +296,8 @@ const OURS: &[Broken] = &[
     ("0 < ndp ¦solicit", "neighbor_solicit"),
     ("0 link ¦flap", "`up` or `down`"),
     ("0 fault ¦5", "the name of a fault"),
+    ("0 fault ¦rx_crx(1)", "did you mean `rx_crc`?"),
+    ("0 fault ¦explode", "known are rx_crc"),
     ("0 fault rx_crc(¦x)", "a fault's number"),
     ("0 fault rx_crc(3¦", "`)`"),
 ];

@@ -134,6 +134,9 @@ const RESERVED: &[&str] = &[
     "id",
 ];
 
+/// What can go wrong in a device.
+const FAULTS: &[&str] = &["rx_crc", "stall"];
+
 impl<'a> Parser<'a> {
     pub(crate) fn peek(&self) -> Tok<'a> {
         self.peek_at(0)
@@ -574,6 +577,11 @@ impl<'a> Parser<'a> {
         let Tok::Word(name) = self.peek() else {
             return Err(self.unexpected("the name of a fault"));
         };
+        if !FAULTS.contains(&name) {
+            let error = self.error(name_span, format!("there is no fault `{name}`"));
+            let known = || format!("known are {}", FAULTS.join(", "));
+            return Err(error.with_help(text::did_you_mean(name, FAULTS).unwrap_or_else(known)));
+        }
         self.bump();
         let mut args = Vec::new();
         if self.eat('(') {

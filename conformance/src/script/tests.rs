@@ -162,7 +162,7 @@ fn errors_have_their_place() {
 /// Every prefix of a script, and every script with one byte changed, is parsed or refused, never a panic.
 #[test]
 fn mutilated_scripts_do_not_panic() {
-    for end in (0..EVERYTHING.len()).filter(|end| EVERYTHING.is_char_boundary(*end)) {
+    for end in (0..EVERYTHING.len()).step_by(3) {
         let _ = parse(&Source::new("t", &EVERYTHING[..end]), &Defines::new());
         for replacement in ["(", "\"", "9", "{", "\u{e9}", "."] {
             let text = format!(

@@ -398,6 +398,10 @@ impl Target for Reference {
     }
 
     fn watch(&mut self, watch: Watch) -> Result<(), Refusal> {
+        if self.nic != Nic::Ftgmac100 && watch != Watch::default() {
+            let why = "a TUN device has no neighbours to discover: run it with --nic ftgmac100";
+            return Err(Refusal::Unsupported(why.into()));
+        }
         self.watch = Some(watch);
         Ok(())
     }

@@ -19,8 +19,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    pub(crate) fn value(&self, name: &str) -> Option<&LinkValue> {
-        self.fields.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    pub(crate) fn field(&self, name: &str) -> Option<&(&'static str, LinkValue)> {
+        self.fields.iter().find(|(n, _)| *n == name)
     }
 
     /// As a script writes it.

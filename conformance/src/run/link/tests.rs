@@ -46,7 +46,7 @@ fn what_is_built_is_read() {
         let read_back = read(&frame, true).expect(text);
         assert_eq!((&read_back.kind, read_back.fault), (&written.kind, None), "{text}");
         for (name, value) in &written.fields {
-            assert_eq!(read_back.value(name), Some(value), "{text}: {name}");
+            assert_eq!(read_back.field(name).map(|f| &f.1), Some(value), "{text}: {name}");
         }
         assert!(is_link_packet(&frame, true), "{text}");
         if let Some(packet) = packet {
@@ -64,8 +64,8 @@ fn a_solicitation_goes_to_the_solicited_node() {
     assert_eq!(&frame[..6], &[0x33, 0x33, 0xff, 0, 0, 1]);
     let (frame, _) = build(&message("ndp neighbor_solicit src=::"), &defaults(true));
     let asked = read(&frame, true).expect("a solicitation");
-    assert_eq!(asked.value("lladdr"), None);
-    assert_eq!(asked.value("hop_limit"), Some(&LinkValue::Number(255)));
+    assert_eq!(asked.field("lladdr"), None);
+    assert_eq!(asked.field("hop_limit"), Some(&("hop_limit", LinkValue::Number(255))));
 }
 
 #[test]

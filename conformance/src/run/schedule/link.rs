@@ -182,9 +182,6 @@ impl Run<'_> {
         window: Window,
     ) -> Result<(u64, String), Stop> {
         let framed = self.framed();
-        if expected.protocol == LinkProtocol::Arp && !framed {
-            return Err(self.no_link_layer(packet));
-        }
         let of_protocol = |seen: &Seen| {
             link::read(&seen.frame, framed).filter(|m| m.protocol == expected.protocol)
         };
@@ -255,8 +252,7 @@ fn differences(expected: &LinkMessage, actual: &link::Message) -> Differences {
         out.add(layer, "format", "a right message", fault);
     }
     for (name, want) in expected.fields.iter().filter(|(_, want)| *want != LinkValue::Any) {
-        let got = actual.fields.iter().find(|(n, _)| n == name);
-        match got {
+        match actual.field(name) {
             Some((_, got)) if got == want => {}
             Some((field, got)) => out.add(layer, field, want, got),
             None => out.add(layer, "fields", format!("{name}={want}"), format!("no {name}")),
