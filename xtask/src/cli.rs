@@ -1,5 +1,7 @@
 //! The command line: verbs, flags, and what `--help` says.
 
+mod oracle;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use conformance::run::{OPTIONS, ToolOption};
+
+pub(crate) use oracle::{HeldArgs, Oracle, OracleArgs};
 
 const EXAMPLES: &str = "\
 Exit codes: 0 all as expected, 1 a finding, 2 could not run.
@@ -42,6 +46,8 @@ pub(crate) enum Verb {
     Trace(TraceArgs),
     /// Print the boot log of the reference
     Boot(BootArgs),
+    /// Ask real kernels: what our scripts come to there
+    Oracle(OracleArgs),
     /// Run the plan of another run on the kernel that this process is on
     #[command(hide = true)]
     Guest(GuestArgs),

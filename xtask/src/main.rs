@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Gate(args) => verbs::gate::run(&args),
         Verb::Trace(args) => verbs::trace::run(&args),
         Verb::Boot(args) => verbs::boot::run(&args),
+        Verb::Oracle(args) => verbs::oracle::run(&args),
         Verb::Guest(args) => verbs::guest::run(&args),
         Verb::Fmt(args) => verbs::fmt::run(&args),
         Verb::Capture(args) => verbs::capture::run(&args),

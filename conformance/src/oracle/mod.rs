@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod guest;
+pub mod held;
 pub mod uml;
 
 pub use ask::{Answer, Asked, OracleError, ask};

@@ -126,7 +126,7 @@ fn on_target(
         false => profiles::apart(work, target, &kernel),
     };
     let (mut cases, reports) = match &asked {
-        Some(asked) => real::run_all(ui, &work, &how, asked)?,
+        Some(asked) => real::run_all(ui, &work, &how, asked, real::Lines::Cases)?,
         None => run_all(ui, places, &work, &how),
     };
     if !skipped.is_empty() {

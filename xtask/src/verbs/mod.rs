@@ -9,6 +9,7 @@ pub(crate) mod fuzz;
 pub(crate) mod gate;
 pub(crate) mod guest;
 mod profiles;
+pub(crate) mod oracle;
 mod real;
 pub(crate) mod trace;
 pub(crate) mod workload;

@@ -66,12 +66,22 @@ fn kernel(places: &Places, version: &str, named: Option<&Path>) -> miette::Resul
         })
 }
 
+/// What [`run_all`] prints while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// Findings, and the other cases where they are wanted.
+    Cases,
+    /// Nothing: the caller has its own view of them.
+    None,
+}
+
 /// Runs the scripts; what could not be run comes apart from the results.
 pub(crate) fn run_all(
     ui: &mut Ui,
     work: &[Job<'_>],
     how: &How<'_>,
     asked: &Asked,
+    lines: Lines,
 ) -> miette::Result<(Vec<CaseResult>, Vec<miette::Report>)> {
     let program = std::env::current_exe()
         .map_err(CouldNotRun::io(Path::new("/proc/self/exe"), "cannot be found"))?;
@@ -87,7 +97,7 @@ pub(crate) fn run_all(
         || {},
         |answers| {
             for answer in answers.iter().flatten() {
-                if let Answer::Case(case) = answer {
+                if let (Answer::Case(case), Lines::Cases) = (answer, lines) {
                     ui.case(case, &again(work, case, asked));
                 }
             }
