@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use conformance::run::{OPTIONS, ToolOption};
 
-pub(crate) use oracle::{HeldArgs, Oracle, OracleArgs};
+pub(crate) use oracle::{BuildUmlArgs, HeldArgs, Oracle, OracleArgs, TableArgs};
 
 const EXAMPLES: &str = "\
 Exit codes: 0 all as expected, 1 a finding, 2 could not run.
@@ -94,7 +94,7 @@ pub(crate) enum TargetName {
     Linux,
     /// A user-mode Linux kernel in virtual time
     Uml,
-    /// smoltcp (not built yet)
+    /// The smoltcp crate, in virtual time
     Smoltcp,
 }
 

@@ -21,10 +21,6 @@ pub(crate) enum CouldNotRun {
     #[error("{}: {what}", path.display())]
     #[diagnostic(code(netplumb::io))]
     Io { path: PathBuf, what: &'static str, source: io::Error },
-    /// A flag value that the design has and this version has not.
-    #[error("{what} is not built yet")]
-    #[diagnostic(code(netplumb::not_built_yet), help("built today: {built}"))]
-    NotBuiltYet { what: String, built: &'static str },
     /// A value of the command line that makes no sense.
     #[error("{what}")]
     #[diagnostic(code(netplumb::usage))]

@@ -3,18 +3,24 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::{CaseResult, Variant};
+use super::leftovers::Shared;
+use crate::results::{CaseResult, Status, Variant};
 use crate::run::{RunOptions, run_on};
 use crate::script::{Defines, Source};
-use crate::target::linux::{Host, Linux};
+use crate::target::linux::{Host, Linux, SHELL_FUNCTIONS};
 
 /// The file of a plan in its folder.
 pub(super) const PLAN: &str = "plan.json";
 /// The file of the answers.
 pub(super) const ANSWERS: &str = "answers.jsonl";
+/// What a guest's shells read first.
+const FUNCTIONS: &str = include_str!("guest.sh");
+/// How long a guest waits after a script, in its virtual time, for a namespace to go.
+const GOING: Duration = Duration::from_millis(500);
 /// Where a guest of a user-mode kernel finds the plan's folder.
 const FOLDER: &str = "/tmp/.plan";
 /// Where it finds the host's files below /tmp, which it covers.
@@ -68,7 +74,7 @@ pub(super) enum Line {
         /// The whole report.
         report: String,
     },
-    /// All are done.
+    /// All are done, or the kernel is no longer as it was.
     End,
 }
 
@@ -114,20 +120,41 @@ fn answer(
         text.push('\n');
         answers.write_all(text.as_bytes())
     };
+    let before = Shared::read(host == Host::UserMode);
     for (n, planned) in plan.cases.iter().enumerate() {
         put(&Line::Start(n))?;
         let pcap = plan.pcap.then(|| folder.join(capture(n)));
-        let line = match caught(&|| Outcome(case(&plan, planned, host, pcap.as_deref()))) {
+        let outcome = caught(&|| Outcome(case(&plan, planned, host, pcap.as_deref())));
+        let left = left_behind(&before, host);
+        put(&match outcome {
             Ok(Outcome(Ok(mut case))) => {
                 let detail = case.detail.take();
+                if let (Status::Pass, Some(left)) = (case.status, left.first()) {
+                    case.reason = Some(format!("left behind in the kernel: {left}"));
+                }
                 Line::Case { n, case: Box::new(case), detail }
             }
             Ok(Outcome(Err(report))) => Line::Refused { n, report },
             Err(panic) => Line::Refused { n, report: format!("{}: {panic}", planned.id) },
-        };
-        put(&line)?;
+        })?;
+        // The next script gets a kernel without what this one left.
+        if !left.is_empty() {
+            break;
+        }
     }
     put(&Line::End)
+}
+
+/// What a script left in the kernel, a line each. A machine gets its values back.
+fn left_behind(before: &Shared, host: Host) -> Vec<String> {
+    if host == Host::UserMode {
+        std::thread::sleep(GOING);
+    }
+    let after = Shared::read(host == Host::UserMode);
+    if host == Host::Machine {
+        before.restore(&after);
+    }
+    before.changed(&after)
 }
 
 fn case(
@@ -171,5 +198,6 @@ fn set_up(folder: &Path) -> io::Result<PathBuf> {
         std::fs::create_dir(at)?;
         host_sys::mount_fs("hostfs", at, &of.display().to_string())?;
     }
+    std::fs::write(SHELL_FUNCTIONS, FUNCTIONS)?;
     Ok(PathBuf::from(FOLDER))
 }

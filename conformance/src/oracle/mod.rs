@@ -5,8 +5,11 @@
 //! both see. A guest that dies or hangs costs the case that it was at, and the rest is asked again of a new one.
 
 mod ask;
+pub mod build;
 pub mod guest;
 pub mod held;
+mod leftovers;
+pub mod table;
 pub mod uml;
 
 pub use ask::{Answer, Asked, OracleError, ask};

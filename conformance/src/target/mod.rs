@@ -6,6 +6,7 @@
 pub(crate) mod ethernet;
 pub mod linux;
 pub mod reference;
+pub mod smoltcp;
 
 use std::io;
 use std::net::IpAddr;

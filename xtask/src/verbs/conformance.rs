@@ -9,6 +9,7 @@ use conformance::report::matrix;
 use conformance::results::{CaseResult, KnownResults, Nic, Status, Variant};
 use conformance::run::{self, RunOptions};
 use conformance::script::{Defines, Source};
+use conformance::target::smoltcp::Smoltcp;
 use reference_stack::Version;
 
 use super::{profiles, real};
@@ -26,7 +27,7 @@ const WHOLE_REPORTS: usize = 5;
 pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
     let started = Instant::now();
     let places = Places::find()?;
-    let targets = targets(args)?;
+    let targets = targets(args);
     let scripts = selection::scripts(&places, &args.select)?;
     let mut ui = Ui::new(&args.output).without_lines(args.reports.ktap);
     if args.list {
@@ -60,26 +61,23 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
 }
 
 /// The targets that the command line means, each once.
-fn targets(args: &ConformanceArgs) -> Result<Vec<TargetName>, CouldNotRun> {
+fn targets(args: &ConformanceArgs) -> Vec<TargetName> {
     let mut targets: Vec<TargetName> = Vec::new();
     let other = (args.matrix && args.target.len() == 1).then_some(TargetName::Uml);
     for target in args.target.iter().copied().chain(other) {
-        if target == TargetName::Smoltcp {
-            let built = "--target reference, linux, uml";
-            return Err(CouldNotRun::NotBuiltYet { what: "--target smoltcp".into(), built });
-        }
         if !targets.contains(&target) {
             targets.push(target);
         }
     }
-    Ok(targets)
+    targets
 }
 
 /// This part of the scripts, as the target runs them.
 fn work_of<'a>(args: &ConformanceArgs, target: TargetName, scripts: &'a [Script]) -> Vec<Job<'a>> {
     let nics = match target {
         TargetName::Linux | TargetName::Uml => &[Nic::Tun],
-        TargetName::Reference | TargetName::Smoltcp => nics(args.nic),
+        TargetName::Smoltcp => &[Nic::None],
+        TargetName::Reference => nics(args.nic),
     };
     let mut work = jobs_of(scripts, nics, variants(args.ip));
     if let Some(shard) = args.shard {
@@ -106,6 +104,7 @@ fn on_target(
 ) -> miette::Result<Ran> {
     let work = work_of(args, target, scripts);
     let how = How {
+        target,
         version: super::version(&args.kernel.kernel)?,
         parse_only: args.parse_only,
         twice: args.check_determinism,
@@ -155,6 +154,7 @@ impl Job<'_> {
 
 /// How scripts are run.
 pub(crate) struct How<'a> {
+    pub(crate) target: TargetName,
     pub(crate) version: Version,
     /// They are only read.
     pub(crate) parse_only: bool,
@@ -316,12 +316,18 @@ fn execute(
     if how.parse_only {
         return Ok(run::read_source(&source, &script.id, &options));
     }
-    match panics::caught(|| run::run_source(&source, &script.id, folder, &options)) {
+    let on_target = || match how.target {
+        TargetName::Smoltcp => run::run_on(&source, &script.id, folder, &options, |addresses| {
+            Smoltcp::new(addresses, options.pcap.is_some())
+        }),
+        _ => run::run_source(&source, &script.id, folder, &options),
+    };
+    match panics::caught(on_target) {
         Ok(result) => Ok(result?),
         Err(message) => Ok(CaseResult {
             nic: *nic,
             variant: variant.unwrap_or(Variant::Ipv4),
-            ..CaseResult::new(&script.id, "reference").with_status(Status::Fail, message)
+            ..CaseResult::new(&script.id, how.target.word()).with_status(Status::Fail, message)
         }),
     }
 }

@@ -11,7 +11,7 @@ use conformance::script::Defines;
 use reference_stack::Version;
 
 use super::{conformance as scripts, diff, profiles};
-use crate::cli::{GateArgs, NicName};
+use crate::cli::{GateArgs, NicName, TargetName};
 use crate::error::CouldNotRun;
 use crate::places::Places;
 use crate::ui::Ui;
@@ -79,6 +79,7 @@ impl Run<'_> {
                 scripts::jobs_of(&scripts, scripts::nics(NicName::All), scripts::variants(None));
             work.retain(|job| profiles::kernel_of(job, KERNEL) == version);
             let how = scripts::How {
+                target: TargetName::Reference,
                 version,
                 parse_only: false,
                 twice: false,

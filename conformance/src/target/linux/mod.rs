@@ -44,6 +44,9 @@ const EDGE_STEP: Duration = Duration::from_micros(50);
 /// The hardware address that a capture gives the target's side.
 const OWN: [u8; 6] = [0x02, 0x00, 0x00, 0x00, 0x00, 0x01];
 
+/// Shell functions for the commands of scripts in a guest: programs that take long to start there.
+pub(crate) const SHELL_FUNCTIONS: &str = "/tmp/.netplumb.sh";
+
 /// Which kernel it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -154,7 +157,8 @@ impl Linux {
 
     fn shell(&mut self, folder: &Path, text: &str) -> Result<Ran, Refusal> {
         let (folder, text) = (folder.to_owned(), text.to_owned());
-        self.main.run(move || setup::shell(&folder, &text))?
+        let functions = (self.host == Host::UserMode).then_some(SHELL_FUNCTIONS);
+        self.main.run(move || setup::shell(&folder, &text, functions))?
     }
 
     /// Runs `ip` with `line`.

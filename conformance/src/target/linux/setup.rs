@@ -110,10 +110,15 @@ pub(super) fn set_sysctl(name: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// Runs a command as upstream's tool does: in a shell, in the script's folder, with the number of this process in
-/// `PACKETDRILL_PID`, by which `set_sysctls.py` names the file that undoes its work.
-pub(super) fn shell(folder: &Path, text: &str) -> Result<Ran, Refusal> {
-    let done = Command::new("/bin/sh")
-        .args(["-c", text])
+/// `PACKETDRILL_PID`, by which `set_sysctls.py` names the file that undoes its work. The shell, and bash where a command
+/// is a file for it, read the file `functions` first.
+pub(super) fn shell(folder: &Path, text: &str, functions: Option<&str>) -> Result<Ran, Refusal> {
+    let mut command = Command::new("/bin/sh");
+    match functions {
+        Some(file) => command.args(["-c", &format!(". {file}\n{text}")]).env("BASH_ENV", file),
+        None => command.args(["-c", text]),
+    };
+    let done = command
         .current_dir(folder)
         .env("PATH", PATH)
         .env("PACKETDRILL_PID", std::process::id().to_string())

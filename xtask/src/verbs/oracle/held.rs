@@ -98,6 +98,7 @@ fn ask(
 ) -> miette::Result<Vec<CaseResult>> {
     let known = KnownResults::default();
     let how = How {
+        target: TargetName::Uml,
         version: Version::V6_1,
         parse_only: false,
         twice: false,
