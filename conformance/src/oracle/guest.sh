@@ -39,3 +39,20 @@ sysctl() {
 	done
 	return $netplumb_status
 }
+
+# google/packetdrill's program in Python that sets sysctls and writes a file that sets them back, by the path from each depth
+# of its folders.
+netplumb_set_sysctls() {
+	netplumb_back=/tmp/sysctl_restore_$PACKETDRILL_PID.sh
+	echo '#!/bin/bash' > "$netplumb_back"
+	for netplumb_word; do
+		netplumb_file=${netplumb_word%%=*}
+		netplumb_old=$(cat "$netplumb_file") || return 1
+		echo "echo \"$netplumb_old\" > $netplumb_file" >> "$netplumb_back"
+		echo "${netplumb_word#*=}" > "$netplumb_file"
+	done
+	chmod u+x "$netplumb_back"
+}
+alias ../common/set_sysctls.py=netplumb_set_sysctls
+alias ../../common/set_sysctls.py=netplumb_set_sysctls
+alias ../../../common/set_sysctls.py=netplumb_set_sysctls
