@@ -87,7 +87,14 @@ impl Kernel {
 
     /// Runs what interrupts and calls left behind (`do_softirq`): transmit completion, receive
     /// polls, small-queue work, and the waiters that all this woke.
+    #[inline]
     pub(crate) fn run_softirqs(&mut self) {
+        if self.softirq_pending() {
+            self.__do_softirq();
+        }
+    }
+
+    fn __do_softirq(&mut self) {
         while self.softirq_pending() {
             if self.net.softnet.pending() {
                 self.net_rx_action();
@@ -104,11 +111,17 @@ impl Kernel {
                 }
             }
             if !self.net.wake.is_empty() || !self.fs.wakes.is_empty() {
-                let mut woken = std::mem::take(&mut self.net.wake);
-                woken.extend(self.fs.wakes.drain(..));
-                self.wake_waiters(woken);
+                self.run_wakes();
             }
         }
+    }
+
+    // On its own, because its lists are large and most packets wake nobody who waits.
+    #[inline(never)]
+    fn run_wakes(&mut self) {
+        let mut woken = std::mem::take(&mut self.net.wake);
+        woken.extend(self.fs.wakes.drain(..));
+        self.wake_waiters(woken);
     }
 
     fn softirq_pending(&self) -> bool {

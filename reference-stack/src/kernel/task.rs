@@ -219,13 +219,12 @@ impl Kernel {
 
     fn resume_task(&mut self, task: TaskId, timed_out: bool) {
         let Some(files) = self.files_of(task) else { return };
-        let Some(blocked) = self.take_blocked(task) else { return };
-        let held = blocked.clone();
-        let outcome = syscalls::resume(self, files, blocked, timed_out);
+        let Some(mut blocked) = self.take_blocked(task) else { return };
+        let result = syscalls::resume(self, files, &mut blocked, timed_out);
         self.release_sock(task);
-        match outcome {
-            Outcome::Done(result) => self.finish(task, &held, result),
-            Outcome::Wait(blocked) => self.set_blocked(task, Some(blocked)),
+        match result {
+            Some(result) => self.finish(task, &blocked, result),
+            None => self.set_blocked(task, Some(blocked)),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::net::core::sock::{MAX_SCHEDULE_TIMEOUT, SockId};
 use crate::net::ipv4::af_inet;
 use crate::net::ipv4::tcp::{tcp_adjudge_to_death, tcp_lingering};
-use crate::net::ipv4::tcp_sock::{Progress, RecvMsg, SendMsg};
+use crate::net::ipv4::tcp_sock::{IoResult, Progress, RecvMsg, SendMsg};
 use crate::net::socket::{
     __sys_accept4_file, __sys_bind, __sys_connect_file, __sys_listen, __sys_socket, sock_recvmsg,
     sock_sendmsg, sockfd_lookup_light, with_socket,
@@ -109,7 +109,7 @@ impl Blocked {
                 Ok(Ret::Int(msg.taken() as i64))
             }
             Self::Read { msg, .. } | Self::Recv { msg, .. } if !msg.buf.is_empty() => {
-                Ok(received(msg.clone()))
+                Ok(received(&mut msg.clone(), msg.buf.len()))
             }
             Self::Splice(splice) if splice.moved() > 0 => Ok(Ret::Int(splice.moved() as i64)),
             _ => Err(Errno::EINTR),
@@ -415,16 +415,21 @@ fn close_socket(k: &mut Kernel, task: TaskId, mut sock: crate::net::socket::Sock
 }
 
 /// First try of a call that may wait: arms its time-out if it does.
-pub(super) fn wait_start(k: &mut Kernel, task: TaskId, files: FilesId, call: Blocked) -> Outcome {
-    let outcome = resume(k, files, call, false);
-    if let Outcome::Wait(blocked) = &outcome {
-        blocked.files().into_iter().flatten().for_each(|f| k.fs.get_file(f));
-        if let Some(time) = timeout_of(k, blocked) {
-            let expires = k.net.jiffies().saturating_add(time);
-            k.net.mod_timer(TimerId::Task(task), expires);
-        }
+pub(super) fn wait_start(
+    k: &mut Kernel,
+    task: TaskId,
+    files: FilesId,
+    mut call: Blocked,
+) -> Outcome {
+    if let Some(result) = resume(k, files, &mut call, false) {
+        return Outcome::Done(result);
     }
-    outcome
+    call.files().into_iter().flatten().for_each(|f| k.fs.get_file(f));
+    if let Some(time) = timeout_of(k, &call) {
+        let expires = k.net.jiffies().saturating_add(time);
+        k.net.mod_timer(TimerId::Task(task), expires);
+    }
+    Outcome::Wait(call)
 }
 
 /// `SO_RCVTIMEO` or `SO_SNDTIMEO` of the call's socket, jiffies; `None`: for ever.
@@ -446,89 +451,72 @@ fn timeout_of(k: &Kernel, blocked: &Blocked) -> Option<u64> {
     (time != MAX_SCHEDULE_TIMEOUT).then_some(time)
 }
 
-/// Tries a call, again or for the first time. `timed_out`: its time is over, so it is to
-/// return what it has.
-pub(crate) fn resume(k: &mut Kernel, files: FilesId, call: Blocked, timed_out: bool) -> Outcome {
-    match try_once(k, files, call, timed_out) {
-        Ok(outcome) => outcome,
-        Err(e) => Outcome::Done(Err(e)),
-    }
-}
-
-fn try_once(
+/// Tries a call, again or for the first time; `None`: it has to wait. `timed_out`: its time is
+/// over, so it is to return what it has.
+pub(crate) fn resume(
     k: &mut Kernel,
     files: FilesId,
-    call: Blocked,
+    call: &mut Blocked,
     timed_out: bool,
-) -> Result<Outcome, Errno> {
+) -> Option<SysResult> {
+    match try_once(k, files, call, timed_out) {
+        Ok(Progress::Done(ret)) => Some(Ok(ret)),
+        Ok(Progress::Wait) => None,
+        Err(e) => Some(Err(e)),
+    }
+}
+
+fn try_once(k: &mut Kernel, files: FilesId, call: &mut Blocked, timed_out: bool) -> IoResult<Ret> {
     match call {
-        Blocked::Connect { file, addr } => match __sys_connect_file(k, file, addr, timed_out) {
+        Blocked::Connect { file, addr } => match __sys_connect_file(k, *file, *addr, timed_out) {
             // A connect whose SO_SNDTIMEO is over is in progress, not "already" so.
             Err(Errno::EALREADY) if timed_out => Err(Errno::EINPROGRESS),
-            Err(e) => Err(e),
-            Ok(Progress::Done(())) => done(Ret::Int(0)),
-            Ok(Progress::Wait) => Ok(Outcome::Wait(Blocked::Connect { file, addr })),
+            connected => connected.map(|p| p.map(|()| Ret::Int(0))),
         },
         Blocked::Accept { file, flags } => {
-            match __sys_accept4_file(k, files, file, flags, timed_out)? {
-                Progress::Done((fd, peer)) => done(Ret::Accepted { fd, peer }),
-                Progress::Wait => Ok(Outcome::Wait(Blocked::Accept { file, flags })),
-            }
+            let accepted = __sys_accept4_file(k, files, *file, *flags, timed_out)?;
+            Ok(accepted.map(|(fd, peer)| Ret::Accepted { fd, peer }))
         }
-        Blocked::Write { file, mut msg } => {
+        Blocked::Write { file, msg } => {
             msg.nonblock |= timed_out;
-            match ksys_write(k, file, &mut msg)? {
-                Progress::Done(n) => done(Ret::Int(n as i64)),
-                Progress::Wait => Ok(Outcome::Wait(Blocked::Write { file, msg })),
-            }
+            Ok(ksys_write(k, *file, msg)?.map(Ret::count))
         }
-        Blocked::Send { file, mut msg } => {
+        Blocked::Send { file, msg } => {
             msg.nonblock |= timed_out;
-            match sock_sendmsg(k, file, &mut msg)? {
-                Progress::Done(n) => done(Ret::Int(n as i64)),
-                Progress::Wait => Ok(Outcome::Wait(Blocked::Send { file, msg })),
-            }
+            Ok(sock_sendmsg(k, *file, msg)?.map(Ret::count))
         }
-        Blocked::Read { file, mut msg } => {
+        Blocked::Read { file, msg } => {
             msg.nonblock |= timed_out;
-            match ksys_read(k, file, &mut msg)? {
-                Progress::Done(_) => done(received(msg)),
-                Progress::Wait => Ok(Outcome::Wait(Blocked::Read { file, msg })),
-            }
+            let read = ksys_read(k, *file, msg)?;
+            Ok(read.map(|n| received(msg, n)))
         }
-        Blocked::Recv { file, mut msg } => {
+        Blocked::Recv { file, msg } => {
             msg.nonblock |= timed_out;
-            match sock_recvmsg(k, file, &mut msg)? {
-                Progress::Done(n) => done(match received(msg) {
-                    Ret::Data { data, addr, msg_flags, control, .. } => {
-                        Ret::Data { data, len: n, addr, msg_flags, control }
-                    }
-                    other => other,
-                }),
-                Progress::Wait => Ok(Outcome::Wait(Blocked::Recv { file, msg })),
-            }
+            let read = sock_recvmsg(k, *file, msg)?;
+            Ok(read.map(|n| received(msg, n)))
         }
-        Blocked::Poll { mut fds } => {
-            let ready = do_poll(k, files, &mut fds);
-            if ready > 0 || timed_out {
-                return done(Ret::Poll { ready, fds });
+        Blocked::Poll { fds } => {
+            let ready = do_poll(k, files, fds);
+            if ready == 0 && !timed_out {
+                return Ok(Progress::Wait);
             }
-            Ok(Outcome::Wait(Blocked::Poll { fds }))
+            Ok(Progress::Done(Ret::Poll { ready, fds: std::mem::take(fds) }))
         }
         Blocked::Select { sets } => try_select(k, files, sets, timed_out),
-        Blocked::EpollWait { file, max } => Ok(try_epoll_wait(k, file, max, timed_out)),
+        Blocked::EpollWait { file, max } => Ok(try_epoll_wait(k, *file, *max, timed_out)),
         Blocked::Splice(splice) => try_splice(k, splice, timed_out),
         Blocked::Close { sk } => {
-            if !timed_out && tcp_lingering(&k.socks, sk) {
-                return Ok(Outcome::Wait(Blocked::Close { sk }));
+            if !timed_out && tcp_lingering(&k.socks, *sk) {
+                return Ok(Progress::Wait);
             }
-            tcp_adjudge_to_death(&mut k.socks, &mut k.net, sk);
-            done(Ret::Int(0))
+            tcp_adjudge_to_death(&mut k.socks, &mut k.net, *sk);
+            Ok(Progress::Done(Ret::Int(0)))
         }
     }
 }
 
-fn received(msg: RecvMsg) -> Ret {
-    let RecvMsg { buf, addr, msg_flags, control, .. } = msg;
-    Ret::Data { len: buf.len(), data: buf, addr: addr.map(SockAddr::from), msg_flags, control }
+/// What a receiving call returns: `len` is what it says, which MSG_TRUNC makes more than it took.
+fn received(msg: &mut RecvMsg, len: usize) -> Ret {
+    let RecvMsg { buf, addr, msg_flags, control, .. } = std::mem::take(msg);
+    Ret::Data { len, data: buf, addr: addr.map(SockAddr::from), msg_flags, control }
 }

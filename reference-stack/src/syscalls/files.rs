@@ -6,11 +6,11 @@ use crate::errno::Errno;
 use crate::fs::eventpoll::{do_epoll_ctl, ep_send_events, epoll_wait_file};
 use crate::fs::file::FilesId;
 use crate::fs::select::do_select;
-use crate::fs::splice::{begin_sendfile, begin_splice, begin_tee, do_splice};
+use crate::fs::splice::{Splice, begin_sendfile, begin_splice, begin_tee, do_splice};
 use crate::fs::{FileId, FileKind, do_eventfd, do_pipe2, do_sys_open, epoll_create, ksys_dup3};
 use crate::kernel::Kernel;
 use crate::net::ipv4::af_inet::inet_release;
-use crate::net::ipv4::tcp_sock::Progress;
+use crate::net::ipv4::tcp_sock::{IoResult, Progress};
 use crate::syscalls::FdSets;
 use crate::time::{HrtimerId, NSEC_PER_MSEC};
 
@@ -51,17 +51,17 @@ fn begin_timed(
     k: &mut Kernel,
     task: TaskId,
     files: FilesId,
-    call: Blocked,
+    mut call: Blocked,
     timeout: Option<u64>,
 ) -> Outcome {
-    let outcome = super::calls::resume(k, files, call, timeout == Some(0));
-    if let Outcome::Wait(blocked) = &outcome {
-        blocked.files().into_iter().flatten().for_each(|f| k.fs.get_file(f));
-        if let Some(ns) = timeout {
-            k.net.hrtimer_start(HrtimerId::Task(task), ns);
-        }
+    if let Some(result) = super::calls::resume(k, files, &mut call, timeout == Some(0)) {
+        return Outcome::Done(result);
     }
-    outcome
+    call.files().into_iter().flatten().for_each(|f| k.fs.get_file(f));
+    if let Some(ns) = timeout {
+        k.net.hrtimer_start(HrtimerId::Task(task), ns);
+    }
+    Outcome::Wait(call)
 }
 
 /// The calls that never wait.
@@ -97,38 +97,40 @@ fn filp_close(k: &mut Kernel, file: FileId) {
 }
 
 /// Tries epoll_wait(2).
-pub(super) fn try_epoll_wait(k: &mut Kernel, file: FileId, max: usize, timed_out: bool) -> Outcome {
+pub(super) fn try_epoll_wait(
+    k: &mut Kernel,
+    file: FileId,
+    max: usize,
+    timed_out: bool,
+) -> Progress<Ret> {
     let events = ep_send_events(k, file, max);
     if events.is_empty() && !timed_out {
-        return Outcome::Wait(Blocked::EpollWait { file, max });
+        return Progress::Wait;
     }
-    Outcome::Done(Ok(Ret::Epoll(events)))
+    Progress::Done(Ret::Epoll(events))
 }
 
 /// Tries select(2).
 pub(super) fn try_select(
     k: &mut Kernel,
     files: FilesId,
-    sets: FdSets,
+    sets: &FdSets,
     timed_out: bool,
-) -> Result<Outcome, Errno> {
-    let (ready, found) = do_select(k, files, &sets)?;
+) -> IoResult<Ret> {
+    let (ready, found) = do_select(k, files, sets)?;
     if ready == 0 && !timed_out {
-        return Ok(Outcome::Wait(Blocked::Select { sets }));
+        return Ok(Progress::Wait);
     }
-    done(Ret::Select { ready, sets: found })
+    Ok(Progress::Done(Ret::Select { ready, sets: found }))
 }
 
 /// Tries splice(2) and its kin.
-pub(super) fn try_splice(
-    k: &mut Kernel,
-    mut splice: crate::fs::splice::Splice,
-    timed_out: bool,
-) -> Result<Outcome, Errno> {
-    match do_splice(k, &mut splice, timed_out)? {
-        Progress::Done(n) => done(Ret::Int(n as i64)),
-        Progress::Wait if timed_out && splice.moved() > 0 => done(Ret::Int(splice.moved() as i64)),
+pub(super) fn try_splice(k: &mut Kernel, splice: &mut Splice, timed_out: bool) -> IoResult<Ret> {
+    match do_splice(k, splice, timed_out)? {
+        Progress::Wait if timed_out && splice.moved() > 0 => {
+            Ok(Progress::Done(Ret::count(splice.moved())))
+        }
         Progress::Wait if timed_out => Err(Errno::EAGAIN),
-        Progress::Wait => Ok(Outcome::Wait(Blocked::Splice(splice))),
+        moved => Ok(moved.map(Ret::count)),
     }
 }

@@ -325,6 +325,11 @@ pub enum Ret {
 }
 
 impl Ret {
+    /// A count of bytes.
+    pub(crate) fn count(n: usize) -> Self {
+        Self::Int(n as i64)
+    }
+
     /// The number that the C call returns.
     pub fn value(&self) -> i64 {
         match self {

@@ -638,5 +638,15 @@ pub(crate) enum Progress<T> {
     Wait,
 }
 
+impl<T> Progress<T> {
+    /// The same with what was done turned into something else.
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Progress<U> {
+        match self {
+            Self::Done(done) => Progress::Done(f(done)),
+            Self::Wait => Progress::Wait,
+        }
+    }
+}
+
 /// A result that may have to wait.
 pub(crate) type IoResult<T> = Result<Progress<T>, Errno>;
