@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::super::span::Span;
-use super::{BinOp, CmpOp, Node, NodeKind, Program, Stmt, StmtKind, UnOp};
+use super::text::{format_braces, format_percent, with_spec};
+use super::{BinOp, CmpOp, Function, Node, NodeKind, Piece, Program, Stmt, StmtKind, UnOp};
 
 /// How many statements and expressions a script's blocks may evaluate together.
 const MAX_STEPS: u64 = 2_000_000;
+/// How many calls of functions may be open: each one nests the evaluation.
+const MAX_CALLS: usize = 16;
 /// The longest list, and the longest string in bytes.
-const MAX_LEN: usize = 1 << 16;
+pub(super) const MAX_LEN: usize = 1 << 16;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ impl fmt::Display for Value {
 }
 
 impl Value {
-    fn repr(&self) -> String {
+    pub(super) fn repr(&self) -> String {
         match self {
             Value::Str(s) => format!("'{s}'"),
             other => other.to_string(),
@@ -59,7 +63,7 @@ impl Value {
         }
     }
 
-    fn int(&self) -> Option<i128> {
+    pub(super) fn int(&self) -> Option<i128> {
         match self {
             Value::Int(n) => Some(*n),
             Value::Bool(b) => Some(i128::from(*b)),
@@ -67,7 +71,7 @@ impl Value {
         }
     }
 
-    fn kind(&self) -> &'static str {
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Int(_) => "an integer",
             Value::Str(_) => "a string",
@@ -105,8 +109,20 @@ pub struct CodeError {
 #[derive(Clone, Debug, Default)]
 pub struct Env {
     names: BTreeMap<String, Value>,
+    functions: BTreeMap<String, Arc<Function>>,
+    /// The names of the functions that are being called, the innermost last.
+    locals: Vec<BTreeMap<String, Value>>,
     printed: Vec<String>,
     steps: u64,
+}
+
+/// How a statement ended.
+enum Flow {
+    /// The next one follows.
+    On,
+    Break,
+    Continue,
+    Return(Value),
 }
 
 impl Env {
@@ -130,11 +146,19 @@ impl Env {
     /// # Errors
     /// The first assertion that does not hold, or what cannot be evaluated.
     pub fn run(&mut self, program: &Program) -> Result<(), CodeError> {
-        self.block(&program.body)
+        self.locals.clear();
+        self.block(&program.body).map(|_| ())
     }
 
-    fn block(&mut self, body: &[Stmt]) -> Result<(), CodeError> {
-        body.iter().try_for_each(|stmt| self.statement(stmt))
+    /// Statements up to the first that leaves.
+    fn block(&mut self, body: &[Stmt]) -> Result<Flow, CodeError> {
+        for stmt in body {
+            match self.statement(stmt)? {
+                Flow::On => {}
+                flow => return Ok(flow),
+            }
+        }
+        Ok(Flow::On)
     }
 
     fn step(&mut self, span: Span) -> Result<(), CodeError> {
@@ -145,40 +169,54 @@ impl Env {
         Ok(())
     }
 
-    fn statement(&mut self, stmt: &Stmt) -> Result<(), CodeError> {
+    fn statement(&mut self, stmt: &Stmt) -> Result<Flow, CodeError> {
         self.step(stmt.span)?;
         match &stmt.kind {
-            StmtKind::Pass => Ok(()),
-            StmtKind::Expr(node) => self.eval(node).map(|_| ()),
-            StmtKind::Assert { test, message } => {
-                if self.eval(test)?.truth() {
-                    return Ok(());
-                }
-                let message =
-                    message.as_ref().map(|m| self.eval(m)).transpose()?.map(|m| m.to_string());
-                let mut values = Vec::new();
-                self.names_in(test, &mut values);
-                Err(CodeError { span: stmt.span, failure: Failure::Assert { message, values } })
+            StmtKind::Pass => {}
+            StmtKind::Break => return Ok(Flow::Break),
+            StmtKind::Continue => return Ok(Flow::Continue),
+            StmtKind::Return(None) => return Ok(Flow::Return(Value::None)),
+            StmtKind::Return(Some(value)) => return Ok(Flow::Return(self.eval(value)?)),
+            StmtKind::Def(function) => {
+                self.functions.insert(function.name.clone(), function.clone());
             }
+            StmtKind::Expr(node) => {
+                self.eval(node)?;
+            }
+            StmtKind::Assert { test, message } => self.assert(stmt.span, test, message.as_ref())?,
             StmtKind::Assign { name, op, value } => {
                 let mut value_now = self.eval(value)?;
                 if let Some(op) = op {
-                    let before = self.look_up(name, stmt.span)?;
+                    let before = self.own_name(name, stmt.span)?;
                     value_now = binary(*op, &before, &value_now, stmt.span)?;
                 }
-                self.names.insert(name.clone(), value_now);
-                Ok(())
+                self.assign(name, value_now);
             }
             StmtKind::For { name, list, body } => {
-                let Value::List(items) = self.eval(list)? else {
-                    return Err(error(list.span, "`for` needs a list"));
+                let items = match self.eval(list)? {
+                    Value::List(items) => items,
+                    Value::Str(text) => text.chars().map(|c| Value::Str(c.to_string())).collect(),
+                    _ => return Err(error(list.span, "`for` needs a list")),
                 };
                 for item in items {
                     self.step(stmt.span)?;
-                    self.names.insert(name.clone(), item);
-                    self.block(body)?;
+                    self.assign(name, item);
+                    match self.block(body)? {
+                        Flow::Break => break,
+                        flow @ Flow::Return(_) => return Ok(flow),
+                        Flow::On | Flow::Continue => {}
+                    }
                 }
-                Ok(())
+            }
+            StmtKind::While { test, body } => {
+                while self.eval(test)?.truth() {
+                    self.step(stmt.span)?;
+                    match self.block(body)? {
+                        Flow::Break => break,
+                        flow @ Flow::Return(_) => return Ok(flow),
+                        Flow::On | Flow::Continue => {}
+                    }
+                }
             }
             StmtKind::If { arms, otherwise } => {
                 for (test, body) in arms {
@@ -186,14 +224,66 @@ impl Env {
                         return self.block(body);
                     }
                 }
-                self.block(otherwise)
+                return self.block(otherwise);
             }
+        }
+        Ok(Flow::On)
+    }
+
+    fn assert(&mut self, span: Span, test: &Node, message: Option<&Node>) -> Result<(), CodeError> {
+        if self.eval(test)?.truth() {
+            return Ok(());
+        }
+        let message = message.map(|m| self.eval(m)).transpose()?.map(|m| m.to_string());
+        let mut values = Vec::new();
+        self.names_in(test, &mut values);
+        Err(CodeError { span, failure: Failure::Assert { message, values } })
+    }
+
+    /// A name that is assigned to is the function's own, if one is being called.
+    fn assign(&mut self, name: &str, value: Value) {
+        let names = self.locals.last_mut().unwrap_or(&mut self.names);
+        names.insert(name.to_string(), value);
+    }
+
+    /// The value of a name that is assigned to: those of the block are not a function's to change.
+    fn own_name(&self, name: &str, span: Span) -> Result<Value, CodeError> {
+        match self.locals.last() {
+            None => self.look_up(name, span),
+            Some(names) => names.get(name).cloned().ok_or_else(|| {
+                error(span, format!("the name `{name}` is assigned to before it has a value"))
+            }),
+        }
+    }
+
+    /// Calls a function of the blocks' own.
+    fn call_own(
+        &mut self,
+        function: &Function,
+        args: Vec<Value>,
+        span: Span,
+    ) -> Result<Value, CodeError> {
+        let (name, wanted) = (&function.name, function.parameters.len());
+        if args.len() != wanted {
+            let message = format!("`{name}` takes {wanted} arguments, not {}", args.len());
+            return Err(error(span, message));
+        }
+        if self.locals.len() >= MAX_CALLS {
+            return Err(error(span, format!("more than {MAX_CALLS} calls inside each other")));
+        }
+        self.locals.push(function.parameters.iter().cloned().zip(args).collect());
+        let flow = self.block(&function.body);
+        self.locals.pop();
+        match flow? {
+            Flow::Return(value) => Ok(value),
+            _ => Ok(Value::None),
         }
     }
 
     fn look_up(&self, name: &str, span: Span) -> Result<Value, CodeError> {
-        self.names
-            .get(name)
+        let local = self.locals.last().and_then(|names| names.get(name));
+        local
+            .or_else(|| self.names.get(name))
             .cloned()
             .ok_or_else(|| error(span, format!("the name `{name}` is not known")))
     }
@@ -201,7 +291,7 @@ impl Env {
     /// The names of an expression with their values.
     fn names_in(&self, node: &Node, out: &mut Vec<(String, String)>) {
         let mut push = |name: &String| {
-            if let Some(value) = self.names.get(name)
+            if let Ok(value) = self.look_up(name, Span::default())
                 && !out.iter().any(|(n, _)| n == name)
             {
                 out.push((name.clone(), value.repr()));
@@ -222,6 +312,18 @@ impl Env {
                 rest.iter().for_each(|(_, n)| self.names_in(n, out));
             }
             NodeKind::IfElse(a, b, c) => [a, b, c].into_iter().for_each(|n| self.names_in(n, out)),
+            NodeKind::Index(a, b) => [a, b].into_iter().for_each(|n| self.names_in(n, out)),
+            NodeKind::Format(a, nodes) => {
+                self.names_in(a, out);
+                nodes.iter().for_each(|n| self.names_in(n, out));
+            }
+            NodeKind::Pieces(pieces) => {
+                for piece in pieces {
+                    if let Piece::Value(node, _) = piece {
+                        self.names_in(node, out);
+                    }
+                }
+            }
             NodeKind::Int(_) | NodeKind::Str(_) | NodeKind::Bool(_) | NodeKind::None => {}
         }
     }
@@ -240,8 +342,24 @@ impl Env {
             NodeKind::Call(name, args) => {
                 let args: Vec<Value> =
                     args.iter().map(|n| self.eval(n)).collect::<Result<_, _>>()?;
-                self.call(name, &args, node.span)?
+                match self.functions.get(name).cloned() {
+                    Some(function) => self.call_own(&function, args, node.span)?,
+                    None => self.call(name, &args, node.span)?,
+                }
             }
+            NodeKind::Index(list, index) => {
+                let (list, index) = (self.eval(list)?, self.eval(index)?);
+                element(&list, &index, node.span)?
+            }
+            NodeKind::Format(text, args) => {
+                let Value::Str(text) = self.eval(text)? else {
+                    return Err(error(node.span, "`.format()` is for strings"));
+                };
+                let args: Vec<Value> =
+                    args.iter().map(|n| self.eval(n)).collect::<Result<_, _>>()?;
+                Value::Str(format_braces(&text, &args, node.span)?)
+            }
+            NodeKind::Pieces(pieces) => self.pieces(pieces)?,
             NodeKind::Unary(op, inner) => unary(*op, &self.eval(inner)?, node.span)?,
             NodeKind::Binary(op, a, b) => {
                 let (a, b) = (self.eval(a)?, self.eval(b)?);
@@ -275,6 +393,23 @@ impl Env {
                 Value::Bool(true)
             }
         })
+    }
+
+    fn pieces(&mut self, pieces: &[Piece]) -> Result<Value, CodeError> {
+        let mut out = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Value(node, spec) => {
+                    let value = self.eval(node)?;
+                    out.push_str(&with_spec(&value, spec, node.span)?);
+                    if out.len() > MAX_LEN {
+                        return Err(error(node.span, "the formatted string is too long"));
+                    }
+                }
+            }
+        }
+        Ok(Value::Str(out))
     }
 
     fn call(&mut self, name: &str, args: &[Value], span: Span) -> Result<Value, CodeError> {
@@ -333,8 +468,27 @@ impl Env {
     }
 }
 
-fn error(span: Span, message: impl Into<String>) -> CodeError {
+pub(super) fn error(span: Span, message: impl Into<String>) -> CodeError {
     CodeError { span, failure: Failure::Error(message.into()) }
+}
+
+/// `list[index]`; a negative index counts from the end.
+fn element(list: &Value, index: &Value, span: Span) -> Result<Value, CodeError> {
+    let chars: Vec<Value>;
+    let items = match list {
+        Value::List(items) => items,
+        Value::Str(text) => {
+            chars = text.chars().map(|c| Value::Str(c.to_string())).collect();
+            &chars
+        }
+        _ => return Err(error(span, format!("{} has no elements", list.kind()))),
+    };
+    let Some(at) = index.int() else {
+        return Err(error(span, format!("an element's number is {}", index.kind())));
+    };
+    let at = if at < 0 { at.saturating_add(items.len() as i128) } else { at };
+    let found = usize::try_from(at).ok().and_then(|at| items.get(at));
+    found.cloned().ok_or_else(|| error(span, "there is no element of this number"))
 }
 
 fn range(args: &[i128], span: Span) -> Result<Value, CodeError> {
@@ -401,6 +555,11 @@ fn binary(op: BinOp, a: &Value, b: &Value, span: Span) -> Result<Value, CodeErro
         BinOp::Mod => {
             x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r })
         }
+        BinOp::Pow => match u32::try_from(y) {
+            Ok(y) => x.checked_pow(y),
+            Err(_) if y < 0 => return Err(error(span, "a power below 0 is a fraction")),
+            Err(_) => None,
+        },
         BinOp::And => Some(x & y),
         BinOp::Or => Some(x | y),
         BinOp::Xor => Some(x ^ y),
@@ -435,63 +594,7 @@ fn compare(op: CmpOp, a: &Value, b: &Value, span: Span) -> Result<bool, CodeErro
         CmpOp::Ge => ordered?.is_ge(),
         CmpOp::In => contains(b)?,
         CmpOp::NotIn => !contains(b)?,
+        CmpOp::Is => a == b,
+        CmpOp::IsNot => a != b,
     })
-}
-
-/// `'text %d' % values`: `%d %i %u %x %X %o %s %r %%`, with `-` and `0` flags and a width.
-fn format_percent(text: &str, values: &Value, span: Span) -> Result<String, CodeError> {
-    let single = [values.clone()];
-    let mut values = match values {
-        Value::List(list) => list.iter(),
-        _ => single.iter(),
-    };
-    let mut out = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let (mut left, mut zero, mut width) = (false, false, 0usize);
-        while let Some(flag) = chars.next_if(|c| matches!(c, '-' | '0')) {
-            left |= flag == '-';
-            zero |= flag == '0';
-        }
-        while let Some(digit) = chars.next_if(char::is_ascii_digit) {
-            width = (width * 10 + digit as usize - '0' as usize).min(256);
-        }
-        let Some(kind) = chars.next() else {
-            return Err(error(span, "`%` at the end of a format"));
-        };
-        if kind == '%' {
-            out.push('%');
-            continue;
-        }
-        let value = values
-            .next()
-            .ok_or_else(|| error(span, "the format wants more values than there are"))?;
-        let int =
-            || value.int().ok_or_else(|| error(span, format!("`%{kind}` of {}", value.kind())));
-        let piece = match kind {
-            'd' | 'i' | 'u' => int()?.to_string(),
-            'x' => format!("{:x}", int()?),
-            'X' => format!("{:X}", int()?),
-            'o' => format!("{:o}", int()?),
-            's' => value.to_string(),
-            'r' => value.repr(),
-            _ => return Err(error(span, format!("the format `%{kind}` is not supported"))),
-        };
-        out.push_str(&match (left, zero) {
-            (true, _) => format!("{piece:<width$}"),
-            (false, true) => format!("{piece:0>width$}"),
-            (false, false) => format!("{piece:>width$}"),
-        });
-        if out.len() > MAX_LEN {
-            return Err(error(span, "the formatted string is too long"));
-        }
-    }
-    if values.next().is_some() {
-        return Err(error(span, "the format wants fewer values than there are"));
-    }
-    Ok(out)
 }

@@ -8,6 +8,8 @@ pub(crate) enum Tok {
     Name(String),
     Int(i128),
     Str(String),
+    /// The inside of `f'...'`, as written.
+    FStr(String),
     /// An operator or punctuation mark.
     Op(&'static str),
     /// The end of a statement: a newline or `;`.
@@ -108,6 +110,7 @@ impl Lexer<'_> {
                     self.at = self.text.len() - after.len() + 1;
                 }
                 '"' | '\'' => self.string(first)?,
+                'f' if rest[1..].starts_with(['"', '\'']) => self.fstring()?,
                 c if c.is_ascii_digit() => self.number()?,
                 c if c.is_ascii_alphabetic() || c == '_' => {
                     let len = rest
@@ -176,6 +179,25 @@ impl Lexer<'_> {
             }
         }
         Err(self.error(self.at, self.at + 1, "a string has no end on its line"))
+    }
+
+    fn fstring(&mut self) -> Result<(), ScriptError> {
+        let rest = self.rest();
+        let quote = rest[1..].chars().next().unwrap_or('"');
+        let inside = rest.get(2..).unwrap_or("");
+        let end = inside.find([quote, '\n', '\\']);
+        match end.map(|end| (end, inside[end..].starts_with(quote))) {
+            Some((end, true)) => {
+                let text = inside[..end].to_string();
+                self.push(Tok::FStr(text), end + 3);
+                Ok(())
+            }
+            Some((end, false)) if inside[end..].starts_with('\\') => {
+                let at = self.at + 2 + end;
+                Err(self.error(at, at + 1, "a backslash in an f-string is not supported"))
+            }
+            _ => Err(self.error(self.at, self.at + 2, "a string has no end on its line")),
+        }
     }
 
     fn number(&mut self) -> Result<(), ScriptError> {

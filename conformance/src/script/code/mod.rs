@@ -1,16 +1,23 @@
 //! `%{ }%` blocks: the part of Python that assertions use.
 //!
-//! Supported: `assert`, `print`, assignments with and without an operator, `for` over lists, tuples and `range`, `if`,
-//! `pass`, comparisons (chained too), `and or not`, integer arithmetic and bit operations, strings with `%` formatting,
+//! Supported: `assert`, `print`, assignments with and without an operator, `for` over lists, tuples and `range`, `while`,
+//! `break`, `continue`, `if`, `pass`, functions of positional parameters with `return`, comparisons (chained too),
+//! `and or not`, `is`, integer arithmetic and bit operations, strings with `%`, `.format()` and `f''`, elements by number,
 //! conditional expressions, `min max abs len sum int str bool range`, comments, and backslash continuation. Anything
 //! else is an error that names it. Integers have 128 bits where Python's have no end; overflow is an error.
+//!
+//! The parser is our own: docs/decisions says why.
 
 mod eval;
+mod fstring;
 mod lex;
 mod parse;
+mod text;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use super::span::Span;
 
@@ -34,9 +41,30 @@ pub(crate) enum StmtKind {
     Assert { test: Node, message: Option<Node> },
     Assign { name: String, op: Option<BinOp>, value: Node },
     For { name: String, list: Node, body: Vec<Stmt> },
+    While { test: Node, body: Vec<Stmt> },
+    Def(Arc<Function>),
+    Return(Option<Node>),
+    Break,
+    Continue,
     If { arms: Vec<(Node, Vec<Stmt>)>, otherwise: Vec<Stmt> },
     Expr(Node),
     Pass,
+}
+
+/// A function of the block's own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) body: Vec<Stmt>,
+}
+
+/// A part of an `f''` string.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Piece {
+    Text(String),
+    /// `{value:spec}`
+    Value(Node, String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +89,12 @@ pub(crate) enum NodeKind {
     Or(Box<Node>, Box<Node>),
     Not(Box<Node>),
     IfElse(Box<Node>, Box<Node>, Box<Node>),
+    /// `list[index]`
+    Index(Box<Node>, Box<Node>),
+    /// `text.format(values)`
+    Format(Box<Node>, Vec<Node>),
+    /// `f'...'`
+    Pieces(Vec<Piece>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +111,7 @@ pub(crate) enum BinOp {
     Mul,
     FloorDiv,
     Mod,
+    Pow,
     And,
     Or,
     Xor,
@@ -94,4 +129,6 @@ pub(crate) enum CmpOp {
     Ge,
     In,
     NotIn,
+    Is,
+    IsNot,
 }

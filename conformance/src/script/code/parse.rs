@@ -1,9 +1,11 @@
 //! Tokens of a block to statements.
 
+use std::sync::Arc;
+
 use super::super::error::ScriptError;
 use super::super::span::{Source, Span};
 use super::lex::{Tok, lex};
-use super::{BinOp, CmpOp, Node, NodeKind, Program, Stmt, StmtKind, UnOp};
+use super::{BinOp, CmpOp, Function, Node, NodeKind, Program, Stmt, StmtKind, UnOp, fstring};
 
 /// How deep expressions and suites may be nested.
 const MAX_DEPTH: u32 = 48;
@@ -12,20 +14,37 @@ const MAX_OPERATORS: u32 = 200;
 
 /// Words that start a statement of Python which is not supported here.
 const UNSUPPORTED: &[&str] = &[
-    "import", "from", "def", "class", "while", "try", "with", "return", "raise", "lambda", "del",
-    "global", "nonlocal", "break", "continue", "yield", "async", "await", "exec", "is",
+    "import", "from", "class", "try", "with", "raise", "lambda", "del", "global", "nonlocal",
+    "yield", "async", "await", "exec", "match",
 ];
 
 /// Words that are no names.
-const KEYWORDS: &[&str] =
-    &["and", "or", "not", "in", "if", "else", "elif", "for", "assert", "pass"];
+const KEYWORDS: &[&str] = &[
+    "and", "or", "not", "in", "is", "if", "else", "elif", "for", "while", "assert", "pass", "def",
+    "return", "break", "continue",
+];
 
 /// Parses the block `text`, which starts at byte `base` of the script.
 pub(crate) fn parse(source: &Source, base: usize, text: &str) -> Result<Program, ScriptError> {
     let tokens = lex(source, base, text)?.tokens;
-    let mut parser = Parser { source, tokens, at: 0, operators: 0 };
+    let mut parser = Parser::new(source, tokens);
     let body = parser.block(0, |tok| *tok == Tok::End)?;
     Ok(Program { body })
+}
+
+/// Parses an expression that is a part of a block: what stands in the braces of an `f''` string.
+pub(super) fn parse_expression(
+    source: &Source,
+    base: usize,
+    text: &str,
+    depth: u32,
+) -> Result<Node, ScriptError> {
+    let mut parser = Parser::new(source, lex(source, base, text)?.tokens);
+    let node = parser.expr(depth)?;
+    match parser.peek() {
+        Tok::Newline | Tok::End => Ok(node),
+        _ => Err(parser.unexpected("`}`")),
+    }
 }
 
 struct Parser<'a> {
@@ -34,6 +53,9 @@ struct Parser<'a> {
     at: usize,
     /// Operators of the statement so far.
     operators: u32,
+    /// Loops around the statement, and whether a function is.
+    loops: u32,
+    in_function: bool,
 }
 
 /// Binary operators by rising precedence, comparisons and above excluded.
@@ -45,6 +67,12 @@ const LEVELS: &[&[(&str, BinOp)]] = &[
     &[("+", BinOp::Add), ("-", BinOp::Sub)],
     &[("*", BinOp::Mul), ("//", BinOp::FloorDiv), ("%", BinOp::Mod)],
 ];
+
+impl<'a> Parser<'a> {
+    fn new(source: &'a Source, tokens: Vec<(Tok, Span)>) -> Self {
+        Parser { source, tokens, at: 0, operators: 0, loops: 0, in_function: false }
+    }
+}
 
 impl Parser<'_> {
     fn peek(&self) -> &Tok {
@@ -91,7 +119,7 @@ impl Parser<'_> {
         let found = match self.peek() {
             Tok::Name(name) => format!("`{name}`"),
             Tok::Int(n) => format!("`{n}`"),
-            Tok::Str(_) => "a string".into(),
+            Tok::Str(_) | Tok::FStr(_) => "a string".into(),
             Tok::Op(op) => format!("`{op}`"),
             Tok::Newline => "the end of the statement".into(),
             Tok::Indent => "an indented line".into(),
@@ -152,7 +180,21 @@ impl Parser<'_> {
                 self.bump();
                 StmtKind::Pass
             }
+            "break" | "continue" if self.loops == 0 => {
+                return Err(self.error(start, format!("`{name}` outside of a loop")));
+            }
+            "break" => {
+                self.bump();
+                StmtKind::Break
+            }
+            "continue" => {
+                self.bump();
+                StmtKind::Continue
+            }
+            "return" => self.return_statement(start, depth)?,
             "for" => return self.for_loop(start, depth),
+            "while" => return self.while_loop(start, depth),
+            "def" => return self.function(start, depth),
             "if" => return self.if_else(start, depth),
             _ => self.simple(depth)?,
         };
@@ -174,6 +216,7 @@ impl Parser<'_> {
             ("*=", Some(BinOp::Mul)),
             ("//=", Some(BinOp::FloorDiv)),
             ("%=", Some(BinOp::Mod)),
+            ("**=", Some(BinOp::Pow)),
             ("&=", Some(BinOp::And)),
             ("|=", Some(BinOp::Or)),
             ("^=", Some(BinOp::Xor)),
@@ -223,8 +266,77 @@ impl Parser<'_> {
             return Err(self.unexpected("`in`"));
         }
         let list = self.expr(depth)?;
-        let body = self.suite(depth)?;
+        let body = self.loop_body(depth)?;
         Ok(Stmt { kind: StmtKind::For { name, list, body }, span: start.to(self.last_span()) })
+    }
+
+    fn while_loop(&mut self, start: Span, depth: u32) -> Result<Stmt, ScriptError> {
+        self.bump();
+        let test = self.expr(depth)?;
+        let body = self.loop_body(depth)?;
+        Ok(Stmt { kind: StmtKind::While { test, body }, span: start.to(self.last_span()) })
+    }
+
+    fn loop_body(&mut self, depth: u32) -> Result<Vec<Stmt>, ScriptError> {
+        self.loops += 1;
+        let body = self.suite(depth)?;
+        self.loops -= 1;
+        if self.is_name("else") {
+            return Err(self.error(self.span(), "`else` of a loop is not supported"));
+        }
+        Ok(body)
+    }
+
+    fn return_statement(&mut self, start: Span, depth: u32) -> Result<StmtKind, ScriptError> {
+        if !self.in_function {
+            return Err(self.error(start, "`return` outside of a function"));
+        }
+        self.bump();
+        let value = match self.peek() {
+            Tok::Newline | Tok::Dedent | Tok::End => None,
+            _ => Some(self.expr(depth)?),
+        };
+        Ok(StmtKind::Return(value))
+    }
+
+    /// `def name(a, b):` with positional parameters.
+    fn function(&mut self, start: Span, depth: u32) -> Result<Stmt, ScriptError> {
+        if self.in_function || self.loops > 0 {
+            return Err(self.error(start, "`def` inside of a function or loop is not supported"));
+        }
+        self.bump();
+        let name = self.new_name("the function's name")?;
+        if !self.eat("(") {
+            return Err(self.unexpected("`(`"));
+        }
+        let mut parameters = Vec::new();
+        while !self.eat(")") {
+            let span = self.span();
+            let parameter = self.new_name("a parameter or `)`")?;
+            if parameters.contains(&parameter) {
+                return Err(self.error(span, format!("the parameter `{parameter}` is there twice")));
+            }
+            parameters.push(parameter);
+            if !self.eat(",") && !matches!(self.peek(), Tok::Op(")")) {
+                return Err(self.unexpected("`,` or `)` (defaults are not supported)"));
+            }
+        }
+        self.in_function = true;
+        let body = self.suite(depth)?;
+        self.in_function = false;
+        let function = Function { name, parameters, body };
+        let kind = StmtKind::Def(Arc::new(function));
+        Ok(Stmt { kind, span: start.to(self.last_span()) })
+    }
+
+    fn new_name(&mut self, what: &str) -> Result<String, ScriptError> {
+        match self.peek().clone() {
+            Tok::Name(name) if !KEYWORDS.contains(&&*name) && !UNSUPPORTED.contains(&&*name) => {
+                self.bump();
+                Ok(name)
+            }
+            _ => Err(self.unexpected(what)),
+        }
     }
 
     fn if_else(&mut self, start: Span, depth: u32) -> Result<Stmt, ScriptError> {
@@ -334,7 +446,8 @@ impl Parser<'_> {
                 CmpOp::NotIn
             }
             Tok::Name(name) if name == "is" => {
-                return Err(self.error(self.span(), "`is` is not supported in code blocks"));
+                self.bump();
+                return Ok(Some(if self.eat_name("not") { CmpOp::IsNot } else { CmpOp::Is }));
             }
             _ => return Ok(None),
         };
@@ -366,12 +479,64 @@ impl Parser<'_> {
             Tok::Op("-") => UnOp::Neg,
             Tok::Op("+") => UnOp::Plus,
             Tok::Op("~") => UnOp::Invert,
-            _ => return self.atom(depth),
+            _ => return self.power(depth),
         };
         let depth = self.deeper(depth)?;
         self.bump();
         let inner = self.unary(depth)?;
         Ok(Node { kind: NodeKind::Unary(op, Box::new(inner)), span: start.to(self.last_span()) })
+    }
+
+    /// `a ** b`: it binds tighter than a sign before it, and to the right.
+    fn power(&mut self, depth: u32) -> Result<Node, ScriptError> {
+        let start = self.span();
+        let base = self.postfix(depth)?;
+        if !self.eat("**") {
+            return Ok(base);
+        }
+        self.operator()?;
+        let exponent = self.unary(self.deeper(depth)?)?;
+        let kind = NodeKind::Binary(BinOp::Pow, Box::new(base), Box::new(exponent));
+        Ok(Node { kind, span: start.to(self.last_span()) })
+    }
+
+    /// `value[index]`, `text.format(values)`
+    fn postfix(&mut self, depth: u32) -> Result<Node, ScriptError> {
+        let start = self.span();
+        let mut node = self.atom(depth)?;
+        loop {
+            let kind = match self.peek() {
+                Tok::Op("[") => {
+                    self.operator()?;
+                    self.bump();
+                    let index = self.expr(depth)?;
+                    if !self.eat("]") {
+                        return Err(self.unexpected("`]` (slices are not supported)"));
+                    }
+                    NodeKind::Index(Box::new(node), Box::new(index))
+                }
+                Tok::Op(".") => {
+                    let dot = self.span();
+                    self.bump();
+                    if !self.eat_name("format") {
+                        let message =
+                            "`.` is not supported here in code blocks, but for `.format()`";
+                        return Err(self.error(dot, message));
+                    }
+                    self.operator()?;
+                    if !self.eat("(") {
+                        return Err(self.unexpected("`(`"));
+                    }
+                    NodeKind::Format(Box::new(node), self.items(")", depth)?)
+                }
+                Tok::Op(op @ ("/" | "@")) => {
+                    let message = format!("`{op}` is not supported here in code blocks");
+                    return Err(self.error(self.span(), message));
+                }
+                _ => return Ok(node),
+            };
+            node = Node { kind, span: start.to(self.last_span()) };
+        }
     }
 
     fn atom(&mut self, depth: u32) -> Result<Node, ScriptError> {
@@ -388,6 +553,11 @@ impl Parser<'_> {
                     self.bump();
                 }
                 NodeKind::Str(text)
+            }
+            Tok::FStr(text) => {
+                self.bump();
+                let inside = start.start as usize + 2;
+                NodeKind::Pieces(fstring::pieces(self.source, inside, &text, self.deeper(depth)?)?)
             }
             Tok::Name(name) if UNSUPPORTED.contains(&name.as_str()) => {
                 return Err(self.error(start, format!("`{name}` is not supported in code blocks")));
@@ -406,11 +576,6 @@ impl Parser<'_> {
             }
             _ => return Err(self.unexpected("an expression")),
         };
-        if let Tok::Op(op @ ("." | "[" | "**" | "/" | "@")) = self.peek() {
-            return Err(
-                self.error(self.span(), format!("`{op}` is not supported here in code blocks"))
-            );
-        }
         Ok(Node { kind, span: start.to(self.last_span()) })
     }
 
