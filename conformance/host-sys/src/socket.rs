@@ -215,12 +215,13 @@ fn header(
     header
 }
 
+/// A buffer that the kernel only reads.
+fn piece(part: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() }
+}
+
 /// `data` as the buffers of these lengths, one after another; all of it as one without any.
 fn pieces(data: &[u8], lens: &[usize]) -> Vec<libc::iovec> {
-    let piece = |part: &[u8]| libc::iovec {
-        iov_base: part.as_ptr().cast_mut().cast(),
-        iov_len: part.len(),
-    };
     if lens.is_empty() {
         return vec![piece(data)];
     }
@@ -245,19 +246,18 @@ pub fn writev(fd: i32, data: &[u8], lens: &[usize]) -> Result<usize> {
     })
 }
 
-/// sendmsg(2) of the buffers of these lengths in `data`, with control messages.
+/// sendmsg(2) of these buffers, with control messages.
 ///
 /// # Errors
 /// As the manual page says.
 pub fn sendmsg(
     fd: i32,
-    data: &[u8],
-    lens: &[usize],
+    buffers: &[&[u8]],
     flags: i32,
     addr: Option<&[u8]>,
     control: &[Control],
 ) -> Result<usize> {
-    let mut list = pieces(data, lens);
+    let mut list: Vec<libc::iovec> = buffers.iter().map(|buffer| piece(buffer)).collect();
     let (to, len) = addr.map_or((std::ptr::null_mut(), 0), |a| (a.as_ptr().cast_mut(), a.len()));
     let bytes = control_bytes(control);
     let mut aligned = words(bytes.len());

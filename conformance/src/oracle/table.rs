@@ -174,6 +174,10 @@ impl Table {
         let version = version.join(".");
         self.releases.insert(version.clone(), release.clone());
         let column = self.ours.entry(version).or_default();
+        // A script that cannot be run in an IP version, because it has no meaning there, is in no document: it fails.
+        for case in self.upstream.rows.keys() {
+            column.insert(case.clone(), Status::Fail);
+        }
         for case in &document.cases {
             column.insert((case.id.clone(), case.variant), case.status);
         }

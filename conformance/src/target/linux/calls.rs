@@ -58,11 +58,16 @@ impl Caller {
             }
             Call::Writev { fd, data, iov } => number(host_sys::writev(*fd, data, iov)?),
             Call::Sendmsg { fd, data, iov, control, flags, addr } => {
-                self.lend(data, *flags);
+                let buffers = apart(data, iov);
                 let addr = addr.map(to_bytes);
                 let control: Vec<Control> = control.iter().map(to_control).collect();
-                let sent = host_sys::sendmsg(*fd, data, iov, *flags, addr.as_deref(), &control)?;
-                number(sent)
+                let parts: Vec<&[u8]> = buffers.iter().map(|buffer| buffer.as_slice()).collect();
+                let sent = host_sys::sendmsg(*fd, &parts, *flags, addr.as_deref(), &control);
+                drop(parts);
+                for buffer in &buffers {
+                    self.lend(buffer, *flags);
+                }
+                number(sent?)
             }
             Call::Recvfrom { fd, len, flags } => receive(*fd, *len, 0, *flags),
             Call::Recvmsg { fd, len, controllen, flags } => {
@@ -123,6 +128,20 @@ impl Caller {
             self.lent.push(Arc::clone(data));
         }
     }
+}
+
+/// The buffers of a vector, each in memory of its own: from neighbours the kernel would make one fragment.
+fn apart(data: &Arc<Vec<u8>>, lens: &[usize]) -> Vec<Arc<Vec<u8>>> {
+    if lens.is_empty() {
+        return vec![Arc::clone(data)];
+    }
+    let mut rest = data.as_slice();
+    let mut cut = |len: &usize| {
+        let (part, after) = rest.split_at(rest.len().min(*len));
+        rest = after;
+        Arc::new(part.to_vec())
+    };
+    lens.iter().map(&mut cut).collect()
 }
 
 fn done((): ()) -> host_sys::Result<Ret> {
