@@ -163,6 +163,8 @@ impl Mapping {
         let ports = match (expected.tcp, expected.udp) {
             (Some(t), _) => Some((t.source, t.destination)),
             (None, Some(p)) => Some(p),
+            // The first of several fragments is not decoded further than IP.
+            _ if o.protocol == 17 => get16(&expected.payload, 0).zip(get16(&expected.payload, 2)),
             _ => None,
         };
         let Some((captured, dport)) = ports else { return };

@@ -60,6 +60,7 @@ pub(super) const OPTIONS: &[(&str, Table)] = &[
             ("SO_ERROR", 4),
             ("SO_DONTROUTE", 5),
             ("SO_BROADCAST", 6),
+            ("SO_NO_CHECK", 11),
             ("SO_SNDBUF", 7),
             ("SO_RCVBUF", 8),
             ("SO_KEEPALIVE", 9),

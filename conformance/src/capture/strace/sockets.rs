@@ -447,8 +447,9 @@ fn recv(c: &TracedCall, file: FileId) -> Option<CallName> {
     Some(match c.name.as_str() {
         "recvmsg" => {
             let m = arg(1)?;
-            // A call that failed prints its argument as an address or without the parts.
-            let (len, data) = m.member("msg_iov").map(iovec).unwrap_or_default();
+            // A call that failed prints its argument as an address or without the parts; it had
+            // room for something.
+            let (len, data) = m.member("msg_iov").map_or((1, Vec::new()), iovec);
             let from = m.member("msg_name").and_then(sock_addr);
             CallName::Recv { file, len, flags: flags(2), from, data: cut(data) }
         }
