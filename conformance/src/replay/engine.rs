@@ -196,19 +196,16 @@ impl<'a, H: Host> Engine<'a, H> {
 
     /// Writes down the connections whose state is not what it was.
     fn sample(&mut self) {
-        let (Some(mut samples), Some(&task)) = (self.samples.take(), self.tasks.values().next())
-        else {
-            return;
-        };
+        let Some(&task) = self.tasks.values().next() else { return };
+        let Some(samples) = &mut self.samples else { return };
         let at_ns = self.base_ns + self.host.now();
         for &fd in self.fds.values() {
             let Some(now) = self.host.sample(task, fd) else { continue };
-            let last = samples.iter().rev().find(|(_, s): &&(u64, Sample)| s.socket == fd);
+            let last = samples.iter().rev().find(|(_, s)| s.socket == fd);
             if last.is_none_or(|(_, last)| *last != now) {
                 samples.push((at_ns, now));
             }
         }
-        self.samples = Some(samples);
     }
 
     /// The same machine with other numbers, to try a frame against them.

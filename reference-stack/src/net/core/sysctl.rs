@@ -104,6 +104,7 @@ sysctls! {
     "net.ipv4.icmp_msgs_burst" icmp_msgs_burst = |_| 50, 0, INT;
     "net.ipv4.conf.all.arp_ignore" arp_ignore = |_| 0, 0, 8;
     "net.ipv4.conf.all.arp_notify" arp_notify = |_| 0, 0, 1;
+    "net.ipv4.conf.all.force_igmp_version" force_igmp_version = |_| 0, 0, 3;
     "net.ipv4.neigh.default.base_reachable_time_ms" base_reachable_time_ms = |_| 30_000, 0, INT;
     "net.ipv4.neigh.default.retrans_time_ms" retrans_time_ms = |_| 1000, 0, INT;
     "net.ipv4.neigh.default.delay_first_probe_time" delay_first_probe_time = |_| 5, 0, INT;
@@ -193,6 +194,7 @@ sysctls! {
     "net.ipv6.conf.all.accept_ra" accept_ra = |_| 1, 0, 2;
     "net.ipv6.conf.all.dad_transmits" dad_transmits = |_| 1, 0, INT;
     "net.ipv6.conf.all.enhanced_dad" enhanced_dad = |_| 1, 0, 1;
+    "net.ipv6.conf.all.forwarding" ip6_forwarding = |_| 0, 0, 1;
     "net.ipv6.conf.all.hop_limit" hop_limit = |_| 64, 1, 255;
     "net.ipv6.conf.all.router_solicitations" rtr_solicits = |_| -1, -1, INT;
     "net.ipv6.conf.all.router_solicitation_interval" rtr_solicit_interval = |_| 4, 0, INT;

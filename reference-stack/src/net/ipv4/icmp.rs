@@ -136,6 +136,8 @@ pub(crate) struct IcmpLimits {
 struct Peer {
     tokens: u64,
     last: Jiffies,
+    /// `n_redirects`
+    redirects: u32,
 }
 
 /// Whether a message of this kind is free of any limit (`icmpv4_mask_allow`).
@@ -178,26 +180,67 @@ fn icmpv4_xrlim_allow(net: &mut Net, dst: &Dst, peer: Ipv4Addr, icmp_type: u8, c
     if icmpv4_mask_allow(net, icmp_type, code) || net.devs[dst.dev].flags & IFF_LOOPBACK != 0 {
         return true;
     }
-    let now = net.jiffies();
     let timeout = net.time.msecs_to_jiffies(net.sysctl.icmp_ratelimit.max(0) as u64);
+    inet_peer_xrlim_allow(net, peer, timeout, XRLIM_BURST_FACTOR * timeout)
+}
+
+/// Whether a peer's bucket, which fills by one a jiffy up to `burst`, holds `cost`; it is taken.
+pub(super) fn inet_peer_xrlim_allow(net: &mut Net, peer: Ipv4Addr, cost: u64, burst: u64) -> bool {
+    let now = net.jiffies();
+    with_peer(net, peer, |entry| {
+        let tokens = entry.tokens + now.saturating_sub(entry.last);
+        entry.last = now;
+        entry.tokens = tokens.min(burst);
+        let allowed = entry.tokens >= cost;
+        if allowed {
+            entry.tokens -= cost;
+        }
+        allowed
+    })
+}
+
+/// Whether a peer is told of a better gateway once more: less and less often, and no more after
+/// nine times that it did not heed (`ip_rt_send_redirect`).
+pub(super) fn redirect_allow(net: &mut Net, peer: Ipv4Addr) -> bool {
+    /// `ip_rt_redirect_number`
+    const MOST: u32 = 9;
+    let now = net.jiffies();
+    // ip_rt_redirect_load, ip_rt_redirect_silence
+    let load = u64::from(net.time.hz()) / 50;
+    let silence = load << (MOST + 1);
+    with_peer(net, peer, |entry| {
+        if now > entry.last + silence {
+            (entry.tokens, entry.redirects) = (0, 0);
+        }
+        if entry.redirects >= MOST {
+            entry.last = now;
+            return false;
+        }
+        let due = entry.redirects == 0 || now > entry.last + (load << entry.redirects);
+        if due {
+            entry.last = now;
+            entry.redirects += 1;
+        }
+        due
+    })
+}
+
+/// Does something with what is kept of a peer (`inet_getpeer`); of new ones nothing is kept while
+/// there are too many.
+fn with_peer<T>(net: &mut Net, peer: Ipv4Addr, act: impl FnOnce(&mut Peer) -> T) -> T {
+    let now = net.jiffies();
     let hz = u64::from(net.time.hz());
     let peers = Arc::make_mut(&mut net.ip.icmp.peers);
     if peers.len() >= PEERS_MAX {
         peers.retain(|_, p| now.saturating_sub(p.last) < 60 * hz);
     }
-    let fresh = Peer { tokens: 0, last: now.saturating_sub(60 * hz) };
+    let fresh = Peer { tokens: 0, last: now.saturating_sub(60 * hz), redirects: 0 };
     let mut entry = peers.get(&peer).copied().unwrap_or(fresh);
-    let tokens = entry.tokens + now.saturating_sub(entry.last);
-    entry.last = now;
-    entry.tokens = tokens.min(XRLIM_BURST_FACTOR * timeout);
-    let allowed = entry.tokens >= timeout;
-    if allowed {
-        entry.tokens -= timeout;
-    }
+    let result = act(&mut entry);
     if peers.len() < PEERS_MAX {
         peers.insert(peer, entry);
     }
-    allowed
+    result
 }
 
 /// Whether a type reports an error; no error is sent about one (RFC 1122 3.2.2).

@@ -1,6 +1,7 @@
 //! IPv4 input (Linux `ip_input.c`).
 
 use super::icmp::{ICMP_DEST_UNREACH, ICMP_PROT_UNREACH, icmp_send};
+use super::ip_forward::{ip_error, ip_forward};
 use super::ip_fragment::ip_defrag;
 use super::ip_options::ip_rcv_options;
 use super::ip_output::{IP_HLEN, IP_MF, IP_OFFSET};
@@ -8,7 +9,6 @@ use super::mib::{Ip, IpExt};
 use super::route::{
     InputRoute, RTCF_BROADCAST, RTCF_LOCAL, RTCF_MULTICAST, RtType, ip_route_input,
 };
-use crate::errno::Errno;
 use crate::lib::checksum::ip_compute_csum;
 use crate::net::Net;
 use crate::net::core::dev::{LOOPBACK_DEV, netif_rx};
@@ -226,17 +226,11 @@ fn dst_input(net: &mut Net, skb: Skb, iph: &Iphdr, route: InputRoute) -> IpRcv {
     match route {
         InputRoute::Local(_) => ip_local_deliver(net, skb, iph),
         InputRoute::Unreachable(e) => {
-            match e {
-                Errno::ENETUNREACH => net.mib.inc(IpExt::InNoRoutes),
-                _ => net.mib.inc(Ip::InAddrErrors),
-            }
-            kfree_skb(net, skb, DropReason::IpInAddrErrors);
+            ip_error(net, skb, iph, e);
             IpRcv::Done
         }
-        // There is no forwarding: the packet ends here, counted.
         InputRoute::Forward => {
-            net.mib.inc(Ip::InDiscards);
-            kfree_skb(net, skb, DropReason::IpInNoRoutes);
+            ip_forward(net, skb, iph);
             IpRcv::Done
         }
     }

@@ -324,7 +324,7 @@ pub(crate) fn ip_set_len(skb: &mut SkBuff, len: u16) {
 }
 
 #[traced]
-fn dst_output(net: &mut Net, skb: Skb, dst: &Dst) -> Result<(), Errno> {
+pub(super) fn dst_output(net: &mut Net, skb: Skb, dst: &Dst) -> Result<(), Errno> {
     match dst.rt_type {
         RtType::Broadcast | RtType::Multicast => ip_mc_output(net, skb, dst),
         _ => ip_output(net, skb, dst),

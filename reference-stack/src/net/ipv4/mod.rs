@@ -11,6 +11,7 @@ pub(crate) mod inet_connection_sock;
 pub(crate) mod inet_csk_listen;
 pub(crate) mod inet_hashtables;
 pub(crate) mod inet_timewait_sock;
+pub(crate) mod ip_forward;
 pub(crate) mod ip_fragment;
 pub(crate) mod ip_input;
 pub(crate) mod ip_options;

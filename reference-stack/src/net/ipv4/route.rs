@@ -3,6 +3,7 @@
 use super::devinet::{inet_select_addr, ip_dev_find};
 use super::fib_frontend::{FibFlow, FibResult, FibTables, fib_lookup, fib_validate_source};
 use super::fib_semantics::{Metrics, RtScope};
+use super::ip_input::Iphdr;
 use crate::errno::Errno;
 use crate::lib::hash::DetHashMap;
 use crate::net::Net;
@@ -295,6 +296,42 @@ pub(crate) fn ip_route_output_flow(net: &mut Net, fl: &mut Flow4) -> Result<Dst,
         fl.saddr = fib_result_prefsrc(net, &res, fl.daddr);
     }
     mkroute_output(net, fl, Some(&res), res.rt_type, res.nh.dev)
+}
+
+/// The way on of a packet that is not of this host (`ip_mkroute_input`). Its MTU is that of the
+/// route or the device: what was learned of the path is for this host's own packets, unless it is
+/// locked (`ip_dst_mtu_maybe_forward`).
+///
+/// # Errors
+/// Those of the look-up.
+pub(super) fn ip_route_forward(net: &Net, iph: &Iphdr) -> Result<Dst, Errno> {
+    let ask = FibFlow { daddr: iph.daddr, oif: 0, tos: iph.tos, scope: RtScope::Universe };
+    let res = fib_lookup(net, &ask)?;
+    let fl = Flow4 {
+        saddr: iph.saddr,
+        daddr: iph.daddr,
+        oif: 0,
+        tos: iph.tos,
+        proto: iph.protocol,
+        sport: 0,
+        dport: 0,
+        mark: 0,
+    };
+    let mut dst = mkroute_output(net, &fl, Some(&res), RtType::Unicast, res.nh.dev)?;
+    if !dst.mtu_locked {
+        dst.mtu = match res.info.metrics.mtu {
+            0 => net.devs[dst.dev].mtu.min(IP_MAX_MTU),
+            mtu => mtu.min(IP_MAX_MTU),
+        };
+    }
+    Ok(dst)
+}
+
+/// Whether a host is on the link of a device, without a gateway in between.
+pub(super) fn is_onlink(net: &Net, address: Ipv4Addr, dev: DevId) -> bool {
+    let ask = FibFlow { daddr: address, oif: 0, tos: 0, scope: RtScope::Universe };
+    fib_lookup(net, &ask)
+        .is_ok_and(|res| res.rt_type == RtType::Unicast && res.nh.dev == dev && res.nh.gw.is_none())
 }
 
 /// The route's preferred source, or the best of its device's addresses (`fib_result_prefsrc`).
