@@ -88,8 +88,19 @@ impl<H: Host> Engine<'_, H> {
         self.diverge(d, NO_FRAME)
     }
 
+    /// Whether a frame that a router sent is of another host.
+    fn is_forwarded(&self, f: &CapFrame) -> bool {
+        let interfaces = &self.case.manifest.interface;
+        let own = |source| interfaces.iter().flat_map(|i| i.prefixes()).any(|p| p.0 == source);
+        interfaces.len() > 1 && f.frame.addresses.is_some_and(|(source, _)| !own(source))
+    }
+
     /// A frame of the machine in the capture's numbers.
     fn mapped(&mut self, sent: &Sent, f: &CapFrame) -> Vec<u8> {
+        if self.is_forwarded(f) {
+            // It was another host that drew its numbers.
+            return sent.bytes.clone();
+        }
         let connected = match (f.frame.addresses, f.frame.udp) {
             (Some((_, d)), Some((_, p))) => {
                 self.case.connected_udp.contains(&SocketAddr::new(d, p))
