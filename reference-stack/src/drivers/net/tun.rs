@@ -67,21 +67,29 @@ pub(crate) fn tun_get_user(net: &mut Net, id: DevId, frame: FrameIn) {
         }
         _ => 0,
     };
-    let truesize = tun_truesize(net, len, tap);
+    let built = tun_can_build_skb(net, len, tap);
+    let truesize = tun_truesize(net, len, tap, built);
     let mut skb = super::receive(net, id, frame, truesize);
+    // A packet of more than a page has its payload in pages.
+    skb.head_is_locked = !built && NET_SKB_PAD + len < PAGE_SIZE;
     skb.protocol = if tap { eth_type_trans(&mut skb, &net.devs[id]) } else { protocol };
     netif_receive_skb(net, skb);
 }
 
-/// What the packet that a write makes is charged. A TAP frame that fits a page is built around
-/// a page fragment (`tun_build_skb`); all else is in a `kmalloc`ed head (`tun_alloc_skb`).
-fn tun_truesize(net: &Net, len: usize, tap: bool) -> u32 {
+/// Whether a frame is built around a page fragment: a TAP's that fits a page.
+fn tun_can_build_skb(net: &Net, len: usize, tap: bool) -> bool {
     let overhead = net.profile.sizeof_skb_shared_info as usize;
-    let align = NET_SKB_PAD + if tap { net.profile.net_ip_align as usize } else { 0 };
+    tap && skb_data_align(len + NET_SKB_PAD) + overhead <= PAGE_SIZE
+}
+
+/// What the packet that a write makes is charged, in a page fragment (`tun_build_skb`) or else in
+/// a `kmalloc`ed head (`tun_alloc_skb`).
+fn tun_truesize(net: &Net, len: usize, tap: bool, built: bool) -> u32 {
+    let overhead = net.profile.sizeof_skb_shared_info as usize;
     let sk_buff = net.profile.sizeof_sk_buff;
-    let built = skb_data_align(len + NET_SKB_PAD) + overhead;
-    if tap && built <= PAGE_SIZE {
-        return built as u32 + sk_buff;
+    if built {
+        return (skb_data_align(len + NET_SKB_PAD) + overhead) as u32 + sk_buff;
     }
+    let align = NET_SKB_PAD + if tap { net.profile.net_ip_align as usize } else { 0 };
     kmalloc_size(skb_data_align(align + len) + overhead) as u32 + sk_buff
 }

@@ -125,6 +125,9 @@ pub(crate) struct SkBuff {
     pub(crate) vlan_tci: Option<u16>,
     /// May be fragmented although DF is set (`ignore_df`).
     pub(crate) ignore_df: bool,
+    /// Its received bytes are in a `kmalloc`ed head, which cannot become a fragment of another
+    /// buffer (`skb_head_is_locked`).
+    pub(crate) head_is_locked: bool,
     /// What the routing decided for it (`_skb_refdst`), as far as a packet in hand needs it.
     pub(crate) rt: Option<SkbRt>,
     /// The send calls whose pages it refers to (`skb_zcopy`).
@@ -271,6 +274,7 @@ impl Skb {
             priority: 0,
             vlan_tci: None,
             ignore_df: false,
+            head_is_locked: false,
             rt: None,
             uarg: None,
             tx_tstamp: TxTstamp::default(),

@@ -77,6 +77,9 @@ pub(crate) fn skb_try_coalesce(net: &Net, to: &mut Skb, from: &mut Skb) -> Optio
         to.frags.push(hw_model::Frag::new(std::sync::Arc::new(bytes)));
         return Some(0);
     }
+    if from.head_is_locked {
+        return None;
+    }
     // The first segment's own data is linear, so one more than the fragments fits.
     if to.frags.len() + from.frags.len() > MAX_SKB_FRAGS + 1 || from.headlen() != 0 {
         return None;
