@@ -25,6 +25,9 @@ use reference_stack_macros::traced;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+/// The TOS bits of ECN.
+const INET_ECN_MASK: u8 = 3;
+
 /// `IP_PMTUDISC_OMIT`: like `IP_PMTUDISC_INTERFACE`, but longer packets are fragmented.
 const IP_PMTUDISC_OMIT: u8 = 5;
 
@@ -239,12 +242,13 @@ pub(crate) fn ip_send_unicast_reply(net: &mut Net, mut skb: Skb, args: &ReplyArg
         net.mib.inc(Ip::OutNoRoutes);
         return kfree_skb(net, skb, DropReason::IpOutNoRoutes);
     };
-    // The control socket is not connected and wants path MTU discovery: DF, and so id 0.
+    // The control socket is not connected and wants path MTU discovery: DF, and so id 0. What it
+    // sends is not ECN-capable, even if the TOS is that of a packet that was.
     let header = IpHeader {
         saddr: args.saddr,
         daddr: args.daddr,
         protocol: args.protocol,
-        tos: args.tos,
+        tos: args.tos & !INET_ECN_MASK,
         ttl: ip_select_ttl(net, args.ttl, &dst),
         df: !dst.mtu_locked,
         id: if dst.mtu_locked {
