@@ -330,12 +330,29 @@ fn tcp_fastopen_synack_timer(tp: &mut TcpSock, net: &mut Net) {
     inet_csk_reset_xmit_timer(tp, net, IcskPending::Retrans, when, max);
 }
 
-/// The peer shrank its window to nothing with data in flight: probe with that data until it is
-/// silent for two minutes.
+/// Whether a peer with a window of zero was silent for too long while data went again, or did not
+/// take it within TCP_USER_TIMEOUT, however often it answers (`tcp_rtx_probe0_timed_out`).
+fn tcp_rtx_probe0_timed_out(tp: &TcpSock, net: &Net) -> bool {
+    let mut timeout = 2 * tcp_rto_max(net);
+    let since = match tp.retrans_stamp {
+        0 => tp.rtx_queue.front().map_or(0, tcp_skb_timestamp),
+        stamp => stamp,
+    };
+    let rtx_delta_ms = since_ms(tcp_time_stamp(tp), since);
+    let user_timeout_ms = tp.icsk.icsk_user_timeout;
+    if user_timeout_ms != 0 {
+        if rtx_delta_ms > user_timeout_ms {
+            return true;
+        }
+        timeout = timeout.min(net.time.msecs_to_jiffies(user_timeout_ms.into()));
+    }
+    tp.icsk.icsk_timeout.saturating_sub(tp.rcv_tstamp) > timeout
+        && net.time.msecs_to_jiffies(rtx_delta_ms.into()) > timeout
+}
+
+/// The peer shrank its window to nothing with data in flight: probe with that data.
 fn shrunk_to_zero(tp: &mut TcpSock, net: &mut Net) {
-    let max = tcp_rto_max(net);
-    let silent = net.jiffies().saturating_sub(tp.rcv_tstamp) > max;
-    if silent {
+    if tcp_rtx_probe0_timed_out(tp, net) {
         return tcp_write_err(tp, net);
     }
     tcp_enter_loss(tp, net);
