@@ -260,7 +260,7 @@ pub(super) fn cubictcp_acked(tp: &mut TcpSock, net: &mut Net, sample: AckSample)
     if ca.delay_min == 0 || ca.delay_min > delay {
         ca.delay_min = delay;
     }
-    if !ca.found && v.in_slow_start && v.snd_cwnd >= HYSTART_LOW_WINDOW {
+    if !ca.found && v.in_slow_start {
         hystart_update(tp, net, delay);
     }
 }
@@ -282,6 +282,10 @@ fn hystart_update(tp: &mut TcpSock, net: &mut Net, delay: u32) {
     let Some((ca, v)) = taken(tp) else { return };
     if una.after(ca.end_seq) {
         hystart_reset(ca, v);
+    }
+    // Rounds begin below this window too (stable kernels since 2025).
+    if v.snd_cwnd < HYSTART_LOW_WINDOW {
+        return;
     }
     let mut found = None;
     let now = v.mstamp;
