@@ -185,8 +185,8 @@ fn send_probe(tp: &mut TcpSock, net: &mut Net) -> bool {
     let new_data = tp.write_queue.front().is_some_and(|skb| tcp_snd_wnd_test(tp, skb, mss));
     if new_data {
         let before = tp.packets_out;
-        let nonagle = tp.nonagle;
-        tcp_write_xmit(tp, net, mss, nonagle, PushOne::Probe);
+        // What Nagle or a cork holds back goes too.
+        tcp_write_xmit(tp, net, mss, TCP_NAGLE_OFF, PushOne::Probe);
         return tp.packets_out > before;
     }
     let Some(last) = tp.rtx_queue.len().checked_sub(1) else {
