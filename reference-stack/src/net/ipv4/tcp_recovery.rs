@@ -47,7 +47,7 @@ fn tcp_rack_detect_loss(tp: &mut TcpSock, net: &mut Net) -> u32 {
     for at in 0..tp.rtx_queue.len() {
         let skb = &tp.rtx_queue[at];
         let lost_already = skb.sacked & TCPCB_LOST != 0 && skb.sacked & TCPCB_SACKED_RETRANS == 0;
-        if lost_already || skb.sacked & TCPCB_SACKED_ACKED != 0 {
+        if lost_already || !skb.tsorted {
             continue;
         }
         let us = tcp_skb_timestamp_us(skb);
@@ -57,6 +57,7 @@ fn tcp_rack_detect_loss(tp: &mut TcpSock, net: &mut Net) -> u32 {
         let remaining = tcp_rack_skb_timeout(tp, skb, reo_wnd);
         if remaining <= 0 {
             tcp_mark_skb_lost(tp, net, at);
+            tp.rtx_queue[at].tsorted = false;
         } else {
             reo_timeout = reo_timeout.max(remaining as u32);
         }

@@ -235,6 +235,9 @@ pub(crate) struct TcpSkb {
     /// Where its last byte is stamped on its way out, and whether its ACK is too (`txstamp_ack`).
     pub(crate) tx_tstamp: TxTstamp,
     pub(crate) txstamp_ack: bool,
+    /// In `tsorted_sent_queue`, where RACK looks for losses: from each transmission until it is
+    /// SACKed or RACK marked it lost. An undo takes the mark back, but not this.
+    pub(crate) tsorted: bool,
 }
 
 /// `struct tcp_rack`.

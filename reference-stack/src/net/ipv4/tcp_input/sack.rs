@@ -241,20 +241,22 @@ fn tcp_sacktag_one(tp: &mut TcpSock, i: usize, state: &mut SacktagState, dup_sac
         sacked &= !TCPCB_SACKED_RETRANS;
         tp.retrans_out = tp.retrans_out.saturating_sub(pcount);
     }
-    tp.rtx_queue[i].sacked = sacked;
+    let skb = &mut tp.rtx_queue[i];
+    skb.sacked = sacked;
+    skb.tsorted &= sacked & TCPCB_SACKED_ACKED == 0;
 }
 
-/// Marks the segments of one block (`tcp_sacktag_walk`). `dup`: another range whose segments
-/// the peer reported as duplicates.
+/// Marks the segments of one block, from the one that `from` is in (`tcp_sacktag_walk`). `dup`:
+/// another range whose segments the peer reported as duplicates.
 fn tcp_sacktag_walk(
     tp: &mut TcpSock,
     net: &mut Net,
     state: &mut SacktagState,
-    block: SackBlock,
+    (block, from): (SackBlock, SeqNum),
     dup: Option<SackBlock>,
     dup_sack_in: bool,
 ) {
-    let mut i = rtx_position(tp, block.start_seq);
+    let mut i = rtx_position(tp, from);
     while let Some(skb) = tp.rtx_queue.get(i) {
         if !skb.seq.before(block.end_seq) {
             break;
@@ -347,20 +349,20 @@ pub(crate) fn tcp_sacktag_write_queue(
     for (i, &block) in used.iter().enumerate() {
         let is_dup = dsack == Some(block) && used.iter().position(|&b| b == block) == Some(i);
         let next_dup = used.get(i + 1).copied().filter(|&next| !is_dup && dsack == Some(next));
-        let mut rest = block;
+        let mut from = block.start_seq;
         if tp.sacked_out != 0 && !is_dup && next_dup.is_none() {
             // What an earlier ACK reported and is tagged already.
             for seen in tp.recv_sack_cache {
                 if seen.start_seq != seen.end_seq
-                    && !seen.start_seq.after(rest.start_seq)
-                    && seen.end_seq.after(rest.start_seq)
+                    && !seen.start_seq.after(from)
+                    && seen.end_seq.after(from)
                 {
-                    rest.start_seq = seen.end_seq.min(rest.end_seq);
+                    from = seen.end_seq.min(block.end_seq);
                 }
             }
         }
-        if rest.start_seq.before(rest.end_seq) {
-            tcp_sacktag_walk(tp, net, state, rest, next_dup, is_dup);
+        if from.before(block.end_seq) {
+            tcp_sacktag_walk(tp, net, state, (block, from), next_dup, is_dup);
         }
     }
     tp.recv_sack_cache = Default::default();

@@ -100,6 +100,7 @@ pub(crate) fn sk_stream_alloc_skb(net: &Net) -> TcpSkb {
         skb_mstamp_ns: 0,
         tx: TxRecord::default(),
         fclone_queued: false,
+        tsorted: false,
         uarg: None,
         tx_tstamp: TxTstamp::default(),
         txstamp_ack: false,
@@ -220,6 +221,7 @@ pub(crate) fn __tcp_transmit_skb(
         tcp_enter_cwr(tp, net);
     }
     if sent.is_ok() && clone_it {
+        skb.tsorted = true;
         tcp_update_skb_after_send(tp, skb, prior_wstamp);
         tcp_rate_skb_sent(tp, skb);
     }

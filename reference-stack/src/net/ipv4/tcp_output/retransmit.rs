@@ -57,6 +57,7 @@ pub(crate) fn __tcp_retransmit_skb(
     let sent = tcp_transmit_skb(tp, net, &mut copy, true);
     if let Some(skb) = tp.rtx_queue.get_mut(at) {
         skb.skb_mstamp_ns = copy.skb_mstamp_ns;
+        skb.tsorted |= copy.tsorted;
         skb.tx = copy.tx;
     }
     if sent.is_err() && sent != Err(Errno::EBUSY) {

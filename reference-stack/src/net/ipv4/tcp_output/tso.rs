@@ -267,6 +267,7 @@ fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
         uarg: skb.uarg,
         tx_tstamp: TxTstamp::default(),
         txstamp_ack: false,
+        tsorted: skb.tsorted,
     };
     // The stamp stays with the byte that it is for (tcp_fragment_tstamp).
     if skb.has_tx_tstamp() && !SeqNum(skb.tx_tstamp.key).before(buff.seq) {
