@@ -124,6 +124,12 @@ pub struct Profile {
     /// listener's queue (6.10 and later; before, the number was overwritten on its way: asked of
     /// 6.1.192).
     pub tw_isn_kept: bool,
+    /// An ACK of data that was never sent is answered with a challenge ACK (later 6.18, 7.x; asked
+    /// of 6.18.44 and 7.2.13).
+    pub challenge_unsent_ack: bool,
+    /// A window of zero counts although an older segment offered more (6.6 and later; asked of
+    /// 7.2.13).
+    pub zero_window_counts: bool,
     /// The last `SOF_TIMESTAMPING_*` flag: `BIND_PHC`, or `TX_COMPLETION` (6.15 and later).
     pub sof_timestamping_last: u32,
 }
@@ -165,6 +171,8 @@ impl Profile {
             reqsk_rst_exact: version > Version::V5_15,
             tcpi_tfo_child: modern,
             tw_isn_kept: modern,
+            challenge_unsent_ack: modern,
+            zero_window_counts: modern,
             sof_timestamping_last: if modern { 1 << 18 } else { 1 << 15 },
         }
     }

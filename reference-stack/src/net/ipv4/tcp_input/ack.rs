@@ -8,10 +8,17 @@ use crate::net::ipv4::tcp_rate::tcp_rate_gen;
 use crate::net::ipv4::tcp_recovery::tcp_rack_update_reo_wnd;
 
 /// Whether a segment's window counts (`tcp_may_update_window`, RFC 9293 3.10.7.4).
-pub(crate) fn tcp_may_update_window(tp: &TcpSock, ack: SeqNum, ack_seq: SeqNum, nwin: u32) -> bool {
+pub(crate) fn tcp_may_update_window(
+    tp: &TcpSock,
+    net: &Net,
+    ack: SeqNum,
+    ack_seq: SeqNum,
+    nwin: u32,
+) -> bool {
+    let shut = nwin == 0 && net.profile.zero_window_counts;
     ack.after(tp.snd_una)
         || ack_seq.after(tp.snd_wl1)
-        || (ack_seq == tp.snd_wl1 && nwin > tp.snd_wnd)
+        || (ack_seq == tp.snd_wl1 && (nwin > tp.snd_wnd || shut))
 }
 
 /// `tcp_snd_una_update`.
@@ -27,7 +34,7 @@ fn tcp_ack_update_window(tp: &mut TcpSock, net: &mut Net, seg: &Seg) -> u32 {
     if !seg.th.syn() {
         nwin <<= tp.rx_opt.snd_wscale;
     }
-    if tcp_may_update_window(tp, seg.ack_seq, seg.seq, nwin) {
+    if tcp_may_update_window(tp, net, seg.ack_seq, seg.seq, nwin) {
         flag |= FLAG_WIN_UPDATE;
         tp.snd_wl1 = seg.seq;
         if tp.snd_wnd != nwin {
@@ -185,6 +192,9 @@ pub(crate) fn tcp_ack(
         return Ok(false);
     }
     if ack.after(tp.snd_nxt) {
+        if net.profile.challenge_unsent_ack && flag & FLAG_NO_CHALLENGE_ACK == 0 {
+            tcp_send_challenge_ack(tp, net);
+        }
         return Err(DropReason::TcpAckUnsentData);
     }
     if ack.after(prior_snd_una) {

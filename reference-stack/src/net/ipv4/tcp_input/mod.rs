@@ -341,7 +341,7 @@ pub(crate) fn tcp_paws_reject(rx_opt: &TcpOptionsReceived, net: &Net, rst: bool)
 fn tcp_disordered_ack(tp: &TcpSock, net: &Net, seg: &Seg) -> bool {
     let pure_ack = seg.th.ack() && seg.seq == seg.end_seq && seg.seq == tp.rcv_nxt;
     let window = u32::from(seg.th.window) << tp.rx_opt.snd_wscale;
-    let updates_window = tcp_may_update_window(tp, seg.ack_seq, seg.seq, window);
+    let updates_window = tcp_may_update_window(tp, net, seg.ack_seq, seg.seq, window);
     let rto_ticks = tp.icsk.icsk_rto * 1024 / u64::from(net.time.hz());
     let age = tp.rx_opt.ts_recent.wrapping_sub(tp.rx_opt.rcv_tsval) as i32;
     pure_ack && seg.ack_seq == tp.snd_una && !updates_window && i64::from(age) <= rto_ticks as i64
