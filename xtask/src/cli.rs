@@ -54,7 +54,7 @@ pub(crate) enum Verb {
     /// Give scripts the common layout; comments stay
     Fmt(FmtArgs),
     /// Capture this machine's kernel with frames, calls and manifest; needs root
-    Capture(CaptureArgs),
+    Capture(Box<CaptureArgs>),
     /// Make socket calls, one after another, as a scenario says
     #[command(hide = true)]
     Workload(WorkloadArgs),

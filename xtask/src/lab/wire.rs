@@ -69,7 +69,7 @@ impl Wire {
                 Action::Delay(ms) => at_ns = at_ns.saturating_add((ms * 1e6) as u64),
                 Action::Ce => mark_ce(&mut frame),
                 Action::Corrupt => {
-                    frame.iter_mut().next_back().into_iter().for_each(|b| *b ^= 0x20)
+                    frame.iter_mut().next_back().into_iter().for_each(|b| *b ^= 0x20);
                 }
                 Action::Vlan(tag) => tag_vlan(&mut frame, tag),
                 Action::Ttl(ttl) => set_ttl(&mut frame, ttl),

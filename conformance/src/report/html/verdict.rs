@@ -71,7 +71,7 @@ fn row(page: &mut Markup, id: &str, story: &Story, d: &Divergence) {
     let frame = story.frames.iter().find(|f| f.outbound && f.number == d.frame);
     match frame {
         Some(f) => {
-            page.element("a", &[("href", &format!("#{id}-f{}", f.number))], &f.number.to_string())
+            page.element("a", &[("href", &format!("#{id}-f{}", f.number))], &f.number.to_string());
         }
         None => page.text(&d.frame.to_string()),
     }
