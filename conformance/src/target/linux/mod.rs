@@ -77,7 +77,8 @@ impl Linux {
     /// # Errors
     /// [`Refusal::Absent`] without root's rights or a TUN driver; [`Refusal::Invalid`] for addresses that `ip` refuses.
     pub fn new(addresses: &Addresses, host: Host, capture: bool) -> Result<Self, Refusal> {
-        host_sys::no_timer_slack();
+        // The caller's thread keeps the script's time.
+        worker::be_on_time();
         let results = Results::new().map_err(absent("eventfd"))?;
         let main = Worker::start(Thread::Main, &results)?;
         let wanted = addresses.clone();

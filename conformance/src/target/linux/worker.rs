@@ -76,11 +76,7 @@ impl Worker {
         let in_call = Arc::new(AtomicBool::new(false));
         let (results, flag) = (results.clone(), Arc::clone(&in_call));
         let body = move || {
-            host_sys::no_timer_slack();
-            // Without it the timing is that of the machine's load.
-            if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
-                let _ = host_sys::real_time_priority();
-            }
+            be_on_time();
             let _ = tell.send(host_sys::thread_id());
             work(thread, &inbox, &results, &flag);
         };
@@ -126,6 +122,16 @@ impl Worker {
     pub(super) fn interrupt(&self) {
         // A thread that is gone needs no waking.
         let _ = host_sys::wake(self.id);
+    }
+}
+
+/// Lets the calling thread run before others and wake when it is due: else the timing is that of the machine's load.
+pub(super) fn be_on_time() {
+    host_sys::no_timer_slack();
+    // On a single processor a thread that goes first could keep all others away.
+    if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
+        // Without the right to, time is as good as it is.
+        let _ = host_sys::real_time_priority();
     }
 }
 
