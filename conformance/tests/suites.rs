@@ -47,6 +47,7 @@ fn case(script: &CaseId, nic: Nic) -> Result<(), Failed> {
     if !case.status.is_finding() {
         return Ok(());
     }
+    let report = conformance::report::evidence::text(&case).unwrap_or_default();
     let reason = case.reason.unwrap_or_default();
-    Err(Failed::from(format!("{}: {reason}\n{}", case.status, case.detail.unwrap_or_default())))
+    Err(Failed::from(format!("{}: {reason}\n{report}", case.status)))
 }

@@ -33,8 +33,8 @@ mod drivers;
 pub use errno::Errno;
 pub use hw_model::Nanos;
 pub use kernel::{
-    AdminError, BootConfig, Completion, EventLog, FrameIn, FrameOut, Kernel, NicConfig, NicKind,
-    Port, QdiscKind, Route6Spec, RouteSpec, RouteVerb,
+    AdminError, BootConfig, Completion, EventLog, FrameIn, FrameOut, Gauge, Kernel, NicConfig,
+    NicKind, Port, QdiscKind, Route6Spec, RouteSpec, RouteVerb,
 };
 pub use profile::{Profile, Version};
 pub use syscalls::{Call, Ret, TaskId};

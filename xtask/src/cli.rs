@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Conformance(ConformanceArgs),
     /// Replay captures of real Linux and name the first difference
     Diff(DiffArgs),
+    /// Write a script from a capture and its trace
+    Record(RecordArgs),
     /// Fuzz the receive paths with libFuzzer, on stable Rust
     Fuzz(FuzzArgs),
     /// Scripts against known results, captures, corpora: for CI
@@ -69,7 +71,7 @@ pub(crate) struct Output {
     /// Print findings only
     #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,
-    /// Print a line for every case, on a terminal too
+    /// Print a line for every case, on a terminal too; of scripts that pass also events and state
     #[arg(long, short, conflicts_with = "quiet", help_heading = "Output")]
     pub(crate) verbose: bool,
 }
@@ -114,9 +116,11 @@ impl TargetName {
 pub(crate) enum NicName {
     /// An L3 device that takes super-packets, as a TUN with TSO does
     Tun,
+    /// Ethernet frames, one buffer each, as a TAP does
+    Tap,
     /// Ethernet frames through the rings and interrupts of the MAC model
     Ftgmac100,
-    /// Each script on both
+    /// Each script on tun and ftgmac100
     All,
 }
 
@@ -261,6 +265,10 @@ pub(crate) struct ConformanceArgs {
     /// Write what each case had on the wire to a capture in DIR
     #[arg(long, value_name = "DIR")]
     pub(crate) pcap: Option<PathBuf>,
+    /// Rewrite what failing scripts expect from what happens: packets, times, results. Everything
+    /// else in them stays; known failures are not touched
+    #[arg(long, conflicts_with_all = ["parse_only", "matrix", "list"])]
+    pub(crate) bless: bool,
     /// List the cases instead of running them
     #[arg(long)]
     pub(crate) list: bool,
@@ -557,6 +565,32 @@ pub(crate) struct GuestArgs {
     pub(crate) folder: PathBuf,
     /// What a user-mode kernel appends to the words of its first process
     pub(crate) ignored: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Each TCP connection over IPv4 becomes a script: what the host was sent and its programs called is what
+the script does, what it sent and they returned is what it expects. The script is run at once, and it
+is a finding if it fails on the reference.")]
+pub(crate) struct RecordArgs {
+    /// The capture, NAME.pcap or NAME.pcapng
+    #[arg(value_name = "FILE")]
+    pub(crate) capture: PathBuf,
+    /// Trace of the host's programs instead of the manifest's; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) strace: Vec<PathBuf>,
+    /// Its manifest; default: NAME.toml beside it, else one that is guessed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Where the script goes; default: NAME.pkt here. With several connections their numbers are
+    /// added: NAME-2.pkt
+    #[arg(long = "out", short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Overwrite scripts that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args, Debug)]

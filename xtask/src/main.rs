@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Conformance(args) => verbs::conformance::run(&args),
         Verb::Diff(args) => verbs::diff::run(&args),
+        Verb::Record(args) => verbs::record::run(&args),
         Verb::Fuzz(args) => verbs::fuzz::run(&args),
         Verb::Gate(args) => verbs::gate::run(&args),
         Verb::Trace(args) => verbs::trace::run(&args),

@@ -65,6 +65,11 @@ impl Places {
             .map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
     }
 
+    /// Where the captures of runs that failed go.
+    pub(crate) fn failures(&self) -> PathBuf {
+        self.target().join("failures")
+    }
+
     /// The user's cache folder for `what`: corpora that a fuzzer grew, oracles.
     pub(crate) fn cache(&self, what: &str) -> PathBuf {
         let base = std::env::var_os("XDG_CACHE_HOME")

@@ -109,9 +109,15 @@ impl Ui {
     /// A case is done: a finding is always shown whole, anything else as one line where lines are
     /// wanted.
     pub(crate) fn case(&self, case: &CaseResult, replay: &str) {
-        if case.status.is_finding() {
+        // Its report is one of those at the end of the run.
+        if case.not_run {
+            self.print(&terminal::case_line(case, self.style));
+        } else if case.status.is_finding() || (case.evidence.is_some() && self.verbose) {
             self.print(&terminal::finding(case, replay, self.style));
-        } else if self.verbose || !matches!(case.status, Status::Pass | Status::Skip) {
+        } else if self.verbose
+            || case.reason.is_some()
+            || !matches!(case.status, Status::Pass | Status::Skip)
+        {
             self.line(&terminal::case_line(case, self.style));
         }
     }

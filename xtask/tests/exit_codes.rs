@@ -57,11 +57,43 @@ fn a_script_that_holds_is_0_and_one_that_does_not_is_1() {
     let output = netplumb(&["conformance", text(&fails), "--json", text(&json)]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("fails.pkt") && said.contains("again: cargo xtask"), "{said}");
+    assert!(
+        said.contains("fails.pkt") && said.contains("again    cargo xtask conformance"),
+        "{said}"
+    );
     let document = std::fs::read_to_string(json).expect("the document");
     let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
     assert_eq!(document["summary"]["fail"], 1);
     assert_eq!(document["cases"][0]["id"], "fails.pkt");
+}
+
+#[test]
+fn a_script_that_fails_can_be_rewritten_from_what_happens() {
+    let wrong = HANDSHAKE.replace("S. 0:0(0) ack 1", "S. 0:0(0) ack 2");
+    let fails = file("bless.pkt", wrong.as_bytes());
+    let output = netplumb(&["conformance", text(&fails), "--bless"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(said.contains("bless.pkt (ftgmac100): blessed: 1 change"), "{said}");
+    assert_eq!(std::fs::read_to_string(&fails).unwrap(), HANDSHAKE);
+    could_not_run(&["conformance", text(&fails), "--bless", "--nic", "all"], &["--nic"]);
+}
+
+#[test]
+fn what_cannot_be_run_is_a_row_with_its_reason() {
+    let script = file("row.pkt", b"0 socket(..., SOCK_STREAM, IPPROTO_TCP = 3\n");
+    let json = script.with_extension("json");
+    let output = netplumb(&["conformance", text(&script), "--json", text(&json)]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let document = std::fs::read_to_string(json).expect("the document");
+    let document: serde_json::Value = serde_json::from_str(&document).expect("JSON");
+    let case = &document["cases"][0];
+    assert_eq!((&case["id"], &case["not_run"]), (&"row.pkt".into(), &true.into()));
+    assert!(
+        case["reason"].as_str().is_some_and(|r| r.contains("row.pkt:2:1: expected `)`")),
+        "{case}"
+    );
+    assert_eq!(case["evidence"]["place"]["line"], 2, "{case}");
 }
 
 #[test]

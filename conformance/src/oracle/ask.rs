@@ -31,7 +31,8 @@ pub enum Asked {
 }
 
 impl Asked {
-    fn name(&self) -> &'static str {
+    /// The target's name in results.
+    pub fn name(&self) -> &'static str {
         match self {
             Asked::Machine => "linux",
             Asked::Uml(_) => "uml",

@@ -39,6 +39,9 @@ pub struct Plan {
     pub options: Vec<(String, Option<String>)>,
     /// Whether each case leaves a capture.
     pub pcap: bool,
+    /// Whether events and state are wanted of what passes too.
+    #[serde(default)]
+    pub record: bool,
 }
 
 /// A case of a plan.
@@ -123,8 +126,8 @@ fn answer(
     let before = Shared::read(host == Host::UserMode);
     for (n, planned) in plan.cases.iter().enumerate() {
         put(&Line::Start(n))?;
-        let pcap = plan.pcap.then(|| folder.join(capture(n)));
-        let outcome = caught(&|| Outcome(case(&plan, planned, host, pcap.as_deref())));
+        let pcap = folder.join(capture(n));
+        let outcome = caught(&|| Outcome(case(&plan, planned, host, &pcap)));
         let left = left_behind(&before, host);
         put(&match outcome {
             Ok(Outcome(Ok(mut case))) => {
@@ -157,12 +160,7 @@ fn left_behind(before: &Shared, host: Host) -> Vec<String> {
     before.changed(&after)
 }
 
-fn case(
-    plan: &Plan,
-    planned: &Planned,
-    host: Host,
-    pcap: Option<&Path>,
-) -> Result<CaseResult, String> {
+fn case(plan: &Plan, planned: &Planned, host: Host, pcap: &Path) -> Result<CaseResult, String> {
     let path = match (host, planned.path.strip_prefix("/tmp")) {
         (Host::UserMode, Ok(below)) => Path::new(HOST_TMP).join(below),
         _ => planned.path.clone(),
@@ -173,14 +171,19 @@ fn case(
         variant: planned.variant,
         defines: plan.defines.clone(),
         options: plan.options.clone(),
-        pcap: pcap.map(Path::to_owned),
+        pcap: plan.pcap.then(|| pcap.to_owned()),
+        failure_pcap: Some(pcap.to_owned()),
+        // What happens does not happen again: it is recorded at once.
+        record: true,
         ..RunOptions::default()
     };
     let folder = path.parent().unwrap_or(Path::new("/"));
-    run_on(&source, &planned.id, folder, &options, |addresses| {
-        Linux::new(addresses, host, pcap.is_some())
-    })
-    .map_err(|error| format!("{:?}", miette::Report::new(error)))
+    run_on(&source, &planned.id, folder, &options, |addresses| Linux::new(addresses, host, true))
+        .map(|case| match case.status {
+            Status::Pass if !plan.record => CaseResult { evidence: None, ..case },
+            _ => case,
+        })
+        .map_err(|error| format!("{:?}", miette::Report::new(error)))
 }
 
 /// Mounts what a system has, and the plan's folder, which alone can be written to.

@@ -194,6 +194,14 @@ impl<'a, H: Host> Engine<'a, H> {
         self
     }
 
+    /// The way through the capture, every event of it.
+    pub(crate) fn way(mut self) -> Vec<(u64, Event)> {
+        self.trail = Trail::whole();
+        // Where it leaves the capture, the way ends.
+        let _ = self.events();
+        self.trail.into_events()
+    }
+
     /// Writes down the connections whose state is not what it was.
     fn sample(&mut self) {
         let Some(&task) = self.tasks.values().next() else { return };
@@ -414,7 +422,8 @@ impl<'a, H: Host> Engine<'a, H> {
         let event = &self.case.events[self.next_event];
         self.next_event += 1;
         self.cause = Cause::Call(at_ns);
-        self.trail.note(at_ns, Event::Call { name: "the administrator", line: 0, again: false });
+        let name = "the administrator";
+        self.trail.note(at_ns, Event::Call { index: None, name, line: 0, again: false });
         if let Err(why) = self.host.admin(&event.command) {
             let frame = self.outbound.get(self.next_out).map_or(0, |&n| self.case.frames[n].number);
             let d = Divergence {
@@ -492,7 +501,8 @@ impl<'a, H: Host> Engine<'a, H> {
             let c = &self.case.calls[call];
             self.cause = Cause::Call(c.entry_ns);
             let name = results_of::name(&c.call);
-            self.trail.note(at_ns, Event::Call { name, line: c.line, again: true });
+            let (index, line) = (Some(call), c.line);
+            self.trail.note(at_ns, Event::Call { index, name, line, again: true });
             self.host.resume(task);
             self.after()?;
         }
@@ -597,7 +607,8 @@ impl<'a, H: Host> Engine<'a, H> {
         let Some(request) = self.request(i) else { return Ok(()) };
         self.cause = Cause::Call(c.entry_ns);
         let name = results_of::name(&c.call);
-        self.trail.note(at_ns, Event::Call { name, line: c.line, again: false });
+        let (index, line) = (Some(i), c.line);
+        self.trail.note(at_ns, Event::Call { index, name, line, again: false });
         if plan::may_send(&c.call) {
             self.moments.push((at_ns, i));
         }

@@ -16,6 +16,7 @@ mod judge;
 mod load;
 mod mapping;
 mod plan;
+mod record;
 mod reference;
 mod results_of;
 mod search;
@@ -34,6 +35,7 @@ use crate::frames::PcapWriter;
 use crate::results::{CaseResult, Nic, Status, Variant};
 use case::Case;
 pub use load::Input;
+pub use record::{Recorded, record};
 use reference::ReferenceBoot;
 
 /// What may be chosen for a comparison.
@@ -184,6 +186,8 @@ fn verdict(case: &Case, found: &search::Found, started: Instant) -> miette::Resu
         virtual_us: us(ending.at_ns.saturating_sub(start)),
         divergence: ending.divergence.clone(),
         event_log: None,
+        not_run: false,
+        evidence: None,
         detail: Some(detail(case, found)),
         story: None,
     })

@@ -6,6 +6,7 @@ use super::case::Case;
 use super::engine::{Ending, Engine};
 use super::host::Host;
 use super::plan::{self, Held, Plan};
+use super::trail::Event;
 use crate::capture::CallName;
 
 /// The most replays for one capture.
@@ -72,6 +73,16 @@ pub(crate) fn search<B: Boot>(case: &Case, boot: &B) -> miette::Result<Found> {
 fn replay<B: Boot>(case: &Case, boot: &B, plan: &Plan) -> miette::Result<Ending> {
     let (machine, base_ns) = boot.boot(plan)?;
     Ok(Engine::new(case, plan, machine, base_ns).run())
+}
+
+/// The way of a plan through the capture, every event of it with its time on the capture's clock.
+pub(crate) fn way<B: Boot>(
+    case: &Case,
+    boot: &B,
+    plan: &Plan,
+) -> miette::Result<Vec<(u64, Event)>> {
+    let (machine, base_ns) = boot.boot(plan)?;
+    Ok(Engine::new(case, plan, machine, base_ns).way())
 }
 
 /// Replays a plan past its divergences and lists them all.

@@ -19,6 +19,8 @@ pub(crate) enum Event {
     },
     /// A call was made, or ran again after a wake-up.
     Call {
+        /// Its place among the case's calls; none for what an administrator did.
+        index: Option<usize>,
         /// Its name.
         name: &'static str,
         /// Its line in the trace; 0: it was inferred.
@@ -35,15 +37,28 @@ const KEPT: usize = 12;
 
 /// The last events with their times, capture clock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Trail(VecDeque<(u64, Event)>);
+pub(crate) struct Trail {
+    events: VecDeque<(u64, Event)>,
+    whole: bool,
+}
 
 impl Trail {
+    /// All events from now on, not the last ones.
+    pub(crate) fn whole() -> Self {
+        Trail { whole: true, ..Trail::default() }
+    }
+
     /// Adds what happened.
     pub(crate) fn note(&mut self, at_ns: u64, event: Event) {
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+        if self.events.len() == KEPT && !self.whole {
+            self.events.pop_front();
         }
-        self.0.push_back((at_ns, event));
+        self.events.push_back((at_ns, event));
+    }
+
+    /// The events with their times, oldest first.
+    pub(crate) fn into_events(self) -> Vec<(u64, Event)> {
+        self.events.into()
     }
 
     /// One line for each, oldest first. `clock` shows a time.
@@ -56,14 +71,14 @@ impl Trail {
                 }
                 Event::Out { number } => format!("sent frame {number}"),
                 Event::Call { name, line: 0, .. } => format!("{name}, inferred"),
-                Event::Call { name, line, again: false } => format!("{name} of line {line}"),
-                Event::Call { name, line, again: true } => {
+                Event::Call { name, line, again: false, .. } => format!("{name} of line {line}"),
+                Event::Call { name, line, again: true, .. } => {
                     format!("{name} of line {line} ran again")
                 }
                 Event::Timer(name) => format!("timer: {name}"),
             };
             format!("{} {what}", clock(*at))
         };
-        self.0.iter().map(line).collect()
+        self.events.iter().map(line).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::terminal;
+use super::{evidence, terminal};
 use crate::results::{CaseResult, Document, Status};
 
 /// The document as XML: a suite an area, a test a case. What is known to fail and what the target lacks count as skipped.
@@ -34,11 +34,12 @@ fn status(case: &CaseResult) -> TestCaseStatus {
     let reason = case.reason.clone().unwrap_or_default();
     let mut status = match case.status {
         Status::Pass => return TestCaseStatus::success(),
+        _ if case.not_run => TestCaseStatus::non_success(NonSuccessKind::Error),
         Status::Fail | Status::Xpass => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Status::Xfail | Status::Skip | Status::Unsupported => TestCaseStatus::skipped(),
     };
     status.set_message(format!("{}: {reason}", case.status)).set_type(case.status.word());
-    if let Some(detail) = case.detail.as_deref().filter(|_| case.status.is_finding()) {
+    if let Some(detail) = evidence::text(case).filter(|_| case.status.is_finding()) {
         status.set_description(detail);
     }
     status

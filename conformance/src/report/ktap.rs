@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::terminal;
+use super::{evidence, terminal};
 use crate::results::{Document, Status};
 
 /// One line a case, its report as diagnostic lines before it.
@@ -19,7 +19,7 @@ pub fn to_string(document: &Document) -> String {
             Status::Unsupported => ("ok", format!(" # SKIP unsupported: {reason}")),
         };
         if case.status.is_finding() {
-            let detail = case.detail.as_deref().or(case.reason.as_deref()).unwrap_or_default();
+            let detail = evidence::text(case).or_else(|| case.reason.clone()).unwrap_or_default();
             for line in detail.lines() {
                 let _ = writeln!(out, "# {line}");
             }

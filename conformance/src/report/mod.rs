@@ -3,6 +3,7 @@
 //! A view never adds knowledge: everything that it shows is in the
 //! [`Document`](crate::results::Document) or in a case's `detail` and `story`.
 
+pub mod evidence;
 pub mod html;
 pub mod json;
 pub mod junit;

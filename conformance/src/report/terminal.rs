@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::results::{CaseResult, Document, Nic, Status, Summary, Variant};
+use super::evidence;
+use crate::results::{CaseResult, Document, Evidence, Nic, Status, Summary, Variant};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +59,9 @@ pub(super) fn full_name(case: &CaseResult) -> String {
 /// The whole report of a case that somebody should look at: its line, its detail, and the command
 /// that runs only this case again.
 pub fn finding(case: &CaseResult, replay: &str, style: Style) -> String {
+    if let Some(evidence) = &case.evidence {
+        return with_evidence(case, evidence, style);
+    }
     let mut text = case_line(case, style);
     text.push('\n');
     let detail = case.detail.as_deref().or(case.reason.as_deref()).unwrap_or_default();
@@ -72,6 +76,27 @@ pub fn finding(case: &CaseResult, replay: &str, style: Style) -> String {
     }
     if !replay.is_empty() {
         let _ = writeln!(text, "    again: {replay}");
+    }
+    text
+}
+
+/// The report of a script: where it names the place itself, the first line has no reason.
+fn with_evidence(case: &CaseResult, evidence: &Evidence, style: Style) -> String {
+    let mut text = if evidence.place.is_some() {
+        case_line(&CaseResult { reason: None, ..case.clone() }, style)
+    } else {
+        case_line(case, style)
+    };
+    text.push('\n');
+    for line in evidence::text(case).unwrap_or_default().lines() {
+        let marks = line.chars().all(|c| c == ' ' || c == '^');
+        match line.split_at_checked(evidence::MARGIN) {
+            _ if marks => _ = writeln!(text, "  {}", style.paint("1;31", line)),
+            Some((name, rest)) if evidence::SECTIONS.contains(&name.trim_end()) => {
+                let _ = writeln!(text, "  {}{rest}", style.paint("1", name));
+            }
+            _ => _ = writeln!(text, "  {line}"),
+        }
     }
     text
 }

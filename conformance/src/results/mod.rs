@@ -3,6 +3,7 @@
 //! The document is the only form in which results leave the harness; the terminal's table and
 //! every report format are views of it. Its JSON is versioned by [`SCHEMA`].
 
+mod evidence;
 pub mod known;
 pub mod story;
 
@@ -10,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use evidence::{Edit, Evidence, LayerEvent, Packets, Place, Timing};
 pub use known::{KnownError, KnownResult, KnownResults};
 
 /// Version of the JSON document. A field that is added does not change it; a field that changes
@@ -116,6 +118,8 @@ impl fmt::Display for Variant {
 pub enum Nic {
     /// An L3 device that takes super-packets, as a TUN with TSO does.
     Tun,
+    /// Ethernet frames into and out of the stack, one buffer each, as a TAP does.
+    Tap,
     /// Ethernet frames through the rings and interrupts of the MAC model.
     Ftgmac100,
     /// The target's own.
@@ -129,6 +133,7 @@ impl Nic {
     pub fn word(self) -> &'static str {
         match self {
             Nic::Tun => "tun",
+            Nic::Tap => "tap",
             Nic::Ftgmac100 => "ftgmac100",
             Nic::None => "-",
         }
@@ -195,13 +200,23 @@ pub struct CaseResult {
     /// target keeps no log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_log: Option<String>,
-    /// A report of several lines for the terminal: source line, aligned packets, the state that
-    /// led to it. Not part of the document.
+    /// Whether it could not be run at all: the reason says why, and the run's exit code is 2.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub not_run: bool,
+    /// What is known of the run of a script that failed, or of any where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
+    /// A report of several lines for the terminal, of what has no other place. Not part of the
+    /// document.
     #[serde(skip)]
     pub detail: Option<String>,
     /// A replay in full, where it was asked for. Not part of the document.
     #[serde(skip)]
     pub story: Option<Box<story::Story>>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl CaseResult {
@@ -219,6 +234,8 @@ impl CaseResult {
             virtual_us: 0,
             divergence: None,
             event_log: None,
+            not_run: false,
+            evidence: None,
             detail: None,
             story: None,
         }

@@ -172,6 +172,9 @@ impl Config {
                 let percent = parsed.ok_or(format!("the option `--{name}` takes a percentage"))?;
                 self.tolerance_millipercent = (percent * 1000.0) as i64;
             }
+            // They decide how the target is booted.
+            "hz" => _ = number(24, 1000)?,
+            "arp_usecs" => _ = number(0, 100_000_000)?,
             "tcp_ts_tick_usecs" => self.tcp_ts_tick_usecs = number(0, 1_000_000)?,
             "tcp_ts_ecr_scaled" => self.tcp_ts_ecr_scaled = true,
             "strict_segments" => self.strict_segments = true,

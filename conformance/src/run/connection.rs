@@ -214,6 +214,11 @@ impl Sockets {
         self.fds.remove(&script_fd);
     }
 
+    /// The open descriptors that the script has a number for: its own and the target's.
+    pub(crate) fn named_fds(&self) -> Vec<(i32, i32)> {
+        self.fds.iter().map(|(script, live)| (*script, *live)).collect()
+    }
+
     pub(crate) fn open_fds(&self) -> Vec<i32> {
         self.fds.values().chain(&self.nameless).copied().collect()
     }

@@ -289,6 +289,23 @@ pub(crate) fn join(parts: &[wire::Packet]) -> Option<wire::Packet> {
 
 /// A segment of the target as the script language writes it; what the script does not say (`like`) is left out.
 pub(crate) fn tcp_text(ip: &wire::Ip, t: &wire::Tcp, like: &ast::Packet) -> String {
+    let (ace, window, options) = match &like.body {
+        ast::Body::Tcp(tcp) => {
+            (tcp.flags.ace, tcp.window.is_some(), matches!(tcp.options, ast::TcpOptions::List(_)))
+        }
+        _ => (false, true, true),
+    };
+    segment_text(&ip_text(ip, &like.ip), t, ace, window, options)
+}
+
+/// The same with everything that it says but the IP header, whose ECN bits are told where there are any.
+pub(crate) fn full_tcp_text(ip: &wire::Ip, t: &wire::Tcp) -> String {
+    let tos = if ip.tos & 3 == 0 { ast::Tos::Unchecked } else { ast::Tos::Ecn(ip.tos & 3) };
+    let info = ast::IpInfo { tos, ..ast::IpInfo::default() };
+    segment_text(&info.to_string(), t, false, true, true)
+}
+
+fn segment_text(ip: &str, t: &wire::Tcp, ace: bool, window: bool, options: bool) -> String {
     let flags = ast::TcpFlags {
         fin: t.has(FIN),
         syn: t.has(SYN),
@@ -299,17 +316,9 @@ pub(crate) fn tcp_text(ip: &wire::Ip, t: &wire::Tcp, like: &ast::Packet) -> Stri
         ece: t.has(ECE),
         cwr: t.has(CWR),
         ae: t.has(AE),
-        ace: matches!(&like.body, ast::Body::Tcp(tcp) if tcp.flags.ace),
+        ace,
     };
-    let (window, options_checked) = match &like.body {
-        ast::Body::Tcp(tcp) => {
-            (tcp.window.is_some(), matches!(tcp.options, ast::TcpOptions::List(_)))
-        }
-        _ => (true, true),
-    };
-    let mut out = String::from(">");
-    out.push_str(&ip_text(ip, &like.ip));
-    out.push_str(&format!(" {flags} {}:{}({})", t.seq, u64::from(t.seq) + t.len as u64, t.len));
+    let mut out = format!(">{ip} {flags} {}:{}({})", t.seq, u64::from(t.seq) + t.len as u64, t.len);
     if t.has(ACK) || t.ack != 0 {
         out.push_str(&format!(" ack {}", t.ack));
     }
@@ -319,13 +328,37 @@ pub(crate) fn tcp_text(ip: &wire::Ip, t: &wire::Tcp, like: &ast::Packet) -> Stri
     if t.has(URG) || t.urgent != 0 {
         out.push_str(&format!(" urg {}", t.urgent));
     }
-    if !options_checked {
+    if !options {
         out.push_str(" <...>");
     } else if !t.options.is_empty() {
         let texts: Vec<String> = t.options.iter().map(option_text).collect();
         out.push_str(&format!(" <{}>", texts.join(",")));
     }
     out
+}
+
+/// A packet by its own numbers.
+pub(crate) fn describe(found: &wire::Packet) -> String {
+    let (source, destination) = (found.ip.source, found.ip.destination);
+    match &found.body {
+        wire::Body::Tcp(t) => {
+            let options = t.options.len();
+            format!(
+                "TCP {source}:{} > {destination}:{} flags {:#05x} seq {} ack {} len {} win {} ({options} options)",
+                t.source, t.destination, t.flags, t.seq, t.ack, t.len, t.window
+            )
+        }
+        wire::Body::Udp(u) => {
+            format!("UDP {source}:{} > {destination}:{} len {}", u.source, u.destination, u.len)
+        }
+        wire::Body::Icmp(i) => {
+            format!("ICMP {source} > {destination} type {} code {} len {}", i.kind, i.code, i.len)
+        }
+        wire::Body::Other(protocol) => match &found.fault {
+            Some(fault) => format!("{}: {}", fault.expected, fault.got),
+            None => format!("protocol {protocol} {source} > {destination}"),
+        },
+    }
 }
 
 /// What the script says of an IP header, as the target's has it.

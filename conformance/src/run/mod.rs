@@ -4,6 +4,7 @@
 //! packets of the socket under test have to come in the script's order, and consecutive segments make up one larger packet
 //! of the script. On an attachment that carries frames a super-packet always comes in such parts.
 
+mod bless;
 mod build;
 mod calls;
 mod commands;
@@ -13,14 +14,16 @@ mod constants;
 mod header;
 mod icmp_names;
 mod link;
-mod matcher;
+pub(crate) mod matcher;
 mod options;
+mod recorder;
 mod report;
 mod sample;
 mod schedule;
+mod state;
 mod values;
 mod variant;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -31,10 +34,11 @@ use std::time::Instant;
 use miette::Diagnostic;
 use reference_stack::Version;
 
-use crate::results::{CaseResult, Nic, Status, Variant};
+use crate::results::{CaseResult, Evidence, Nic, Status, Variant};
 use crate::script::{self, Defines, Script, ScriptError, Source};
 use crate::target::reference::Reference;
 use crate::target::{Addresses, Refusal, Target};
+pub use bless::{Blessed, bless};
 use config::Config;
 pub use header::profiles;
 pub use options::{OPTIONS, ToolOption};
@@ -59,6 +63,14 @@ pub struct RunOptions {
     pub options: Vec<(String, Option<String>)>,
     /// Where to write a capture of the run.
     pub pcap: Option<PathBuf>,
+    /// Where to write one if it fails.
+    pub failure_pcap: Option<PathBuf>,
+    /// Ticks a second of the kernel, if not the profile's.
+    pub hz: Option<u32>,
+    /// How late the far end of a link answers ARP, microseconds.
+    pub arp_usecs: u32,
+    /// Whether the last events of every layer and the state are wanted of a run that passes too.
+    pub record: bool,
 }
 
 impl Default for RunOptions {
@@ -71,7 +83,24 @@ impl Default for RunOptions {
             defines: Defines::new(),
             options: Vec::new(),
             pcap: None,
+            failure_pcap: None,
+            hz: None,
+            arp_usecs: 0,
+            record: false,
         }
+    }
+}
+
+impl RunOptions {
+    /// Where the capture of a run goes, if it has one.
+    fn pcap_for(&self, failed: bool) -> Option<&Path> {
+        let on_failure = self.failure_pcap.as_ref().filter(|_| failed && self.record);
+        self.pcap.as_ref().or(on_failure).map(PathBuf::as_path)
+    }
+
+    /// Whether the target is to keep its packets for a capture.
+    pub(crate) fn captures(&self) -> bool {
+        self.pcap.is_some() || (self.record && self.failure_pcap.is_some())
     }
 }
 
@@ -93,6 +122,24 @@ pub enum RunError {
     /// The settings of the run are wrong.
     #[error("{0}")]
     Setting(String),
+}
+
+impl RunError {
+    /// The place and the report in a result's form, where the script is what is wrong.
+    pub fn evidence(&self) -> Option<Evidence> {
+        match self {
+            RunError::Script(error) => Some(report::error_evidence(error)),
+            RunError::Read { .. } | RunError::Setting(_) => None,
+        }
+    }
+
+    /// What is wrong, in one line with its place.
+    pub fn one_line(&self) -> String {
+        match self {
+            RunError::Script(error) => error.one_line(),
+            RunError::Read { .. } | RunError::Setting(_) => self.to_string(),
+        }
+    }
 }
 
 /// A script below a folder.
@@ -166,7 +213,29 @@ pub fn run_source(
     folder: &Path,
     options: &RunOptions,
 ) -> Result<CaseResult, RunError> {
-    run_on(source, id, folder, options, |addresses| Reference::new(addresses, options))
+    let given = |name| options::before_boot(source, &options.options, name);
+    let (hz, arp_usecs) = (given("hz"), given("arp_usecs"));
+    let with_boot;
+    let options = if hz.is_some() || arp_usecs.is_some() {
+        with_boot = RunOptions {
+            hz: hz.or(options.hz),
+            arp_usecs: arp_usecs.unwrap_or(options.arp_usecs),
+            ..options.clone()
+        };
+        &with_boot
+    } else {
+        options
+    };
+    let boot = |options: &RunOptions| {
+        run_on(source, id, folder, options, |addresses| Reference::new(addresses, options))
+    };
+    let case = boot(options)?;
+    if case.status != Status::Fail || options.record {
+        return Ok(case);
+    }
+    // Time is virtual: the same happens again, and only now it is worth recording.
+    let again = boot(&RunOptions { record: true, ..options.clone() })?;
+    Ok(CaseResult { evidence: again.evidence, ..case })
 }
 
 /// Reads a script and its settings without running it: a pass, or a failure that names what is not the language.
@@ -177,7 +246,7 @@ pub fn read_source(source: &Source, id: &str, options: &RunOptions) -> CaseResul
         Err(error) => {
             case.variant = options.variant.unwrap_or_default();
             case = case.with_status(Status::Fail, error.one_line());
-            case.detail = Some(report::render(&error));
+            case.evidence = Some(Box::new(report::error_evidence(&error)));
         }
     }
     case
@@ -221,13 +290,27 @@ pub fn run_on<T: Target>(
     };
     case.target = target.name().to_string();
     case.nic = target.nic();
-    let mut run = Run::new(source, &config, &mut target, commands::Shell::new(folder));
+    let shell = commands::Shell::new(folder);
+    let mut run = Run::new(source, &config, &mut target, shell);
+    if options.record {
+        run = run.recorded();
+    }
     let result = run.script(&tree);
     case.virtual_us = u64::try_from(run.elapsed() / 1000).unwrap_or(0);
     case.detail = Some(run.notes().join("\n")).filter(|notes| !notes.is_empty());
+    let mut evidence = run.take_evidence();
     case.event_log = target.event_log();
-    if let Some(path) = &options.pcap {
-        target.write_pcap(path).map_err(|error| RunError::Read { path: path.clone(), error })?;
+    let failed = matches!(result, Err(Stop::Fail(_)));
+    if let Some(path) = options.pcap_for(failed) {
+        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        written
+            .and_then(|()| target.write_pcap(path))
+            .map_err(|error| RunError::Read { path: path.to_owned(), error })?;
+        evidence.pcap = Some(path.display().to_string());
+    }
+    if options.record {
+        evidence.environment = environment(&mut target, &case, &config);
+        case.evidence = Some(Box::new(evidence));
     }
     let leaks = target.leaks();
     case.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -239,9 +322,40 @@ pub fn run_on<T: Target>(
         Err(Stop::Unsupported(what)) => Ok(case.with_status(Status::Unsupported, what)),
         Err(Stop::Fail(failure)) => {
             let reason = format!("{}: {}", source.place(failure.span), failure.message);
-            case.divergence = Some(failure.divergence());
-            case.detail = Some(failure.render(source));
+            case.divergence = failure.divergence();
+            if let Some(evidence) = &mut case.evidence {
+                let Evidence { place, packets, differences, timing, notes, edits, .. } =
+                    failure.evidence(source);
+                **evidence = Evidence {
+                    place,
+                    packets,
+                    differences,
+                    timing,
+                    notes,
+                    edits,
+                    ..std::mem::take(&mut **evidence)
+                };
+            }
             Ok(case.with_status(Status::Fail, reason))
         }
     }
+}
+
+/// What ran: the target, and what of the script's settings decides.
+fn environment(
+    target: &mut dyn Target,
+    case: &CaseResult,
+    config: &Config,
+) -> Vec<(String, String)> {
+    let addresses = &config.addresses;
+    let mut out: Vec<(String, String)> = [
+        ("target", case.target.clone()),
+        ("nic", case.nic.to_string()),
+        ("ip", case.variant.to_string()),
+        ("mtu", addresses.mtu.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    out.extend(target.environment());
+    out
 }

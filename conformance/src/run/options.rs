@@ -1,5 +1,7 @@
 //! The public tool's options, all of them: what each takes, and what becomes of it here.
 
+use crate::script::Source;
+
 /// An option, as `--name` or `--name=value` in a script or on the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct ToolOption {
@@ -57,6 +59,8 @@ pub const OPTIONS: &[ToolOption] = &[
     takes("mss", "BYTES", "Inbound segments that are longer come as super-packets of this segment size"),
     takes("mtu", "BYTES", "MTU of the target's interface"),
     takes("init_scripts", "FILES", "Files of commands, separated by commas, that run before the init command"),
+    takes("hz", "N", "Netplumb's own: ticks a second of the reference [1000]"),
+    takes("arp_usecs", "USECS", "Netplumb's own: how late the far end of a link answers ARP [0]"),
     takes("tolerance_usecs", "USECS", "How early or late an event may be [4000]"),
     takes("tolerance_percent", "PERCENT", "Likewise, as a part of the time since the event before [12.5]"),
     with(WIRE, flag("wire_client", "Refused")),
@@ -80,6 +84,22 @@ pub const OPTIONS: &[ToolOption] = &[
     takes("define", "NAME=VALUE", "A word of the script stands for an integer, a word, a \"string\" or a `command`"),
     flag("verbose", "Longer reports"),
 ];
+
+/// The value of an option that decides how a target is booted: the command line's, else the script's last one.
+pub(crate) fn before_boot(
+    source: &Source,
+    command_line: &[(String, Option<String>)],
+    name: &str,
+) -> Option<u32> {
+    let given = command_line.iter().rev().find(|(n, _)| n == name).and_then(|(_, v)| v.as_deref());
+    let own = || {
+        let line = |line: &'_ str| {
+            line.trim().strip_prefix("--")?.strip_prefix(name)?.strip_prefix('=').map(str::to_owned)
+        };
+        source.text().lines().filter_map(line).next_back()
+    };
+    given.map(str::to_owned).or_else(own)?.trim().parse().ok()
+}
 
 /// The option `name`.
 pub(crate) fn find(name: &str) -> Option<&'static ToolOption> {

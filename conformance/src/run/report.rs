@@ -6,26 +6,37 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::matcher::Mismatch;
-use crate::results::Divergence;
+pub(crate) use crate::report::evidence::seconds;
+use crate::results::{Divergence, Edit, Evidence, Packets, Place, Timing};
 use crate::script::{ScriptError, Source, Span};
 
 /// Where a run failed, and how.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Failure {
     pub(crate) span: Span,
     pub(crate) message: String,
+    /// What is said at the place itself.
+    pub(crate) label: String,
     /// Number of the packet event, from 1; 0 outside of packets.
     pub(crate) frame: u64,
-    pub(crate) mismatch: Mismatch,
-    /// The packets side by side, the other differences.
-    pub(crate) lines: Vec<String>,
-    /// What happened before.
-    pub(crate) history: Vec<String>,
+    /// The differences, the first one first.
+    pub(crate) differences: Vec<Mismatch>,
+    /// The packets side by side.
+    pub(crate) packets: Option<Packets>,
+    pub(crate) timing: Option<Timing>,
+    pub(crate) notes: Vec<String>,
+    /// What would make it pass.
+    pub(crate) edits: Vec<Edit>,
 }
 
 impl Failure {
-    pub(crate) fn divergence(&self) -> Divergence {
-        let Mismatch { layer, field, expected, got } = &self.mismatch;
+    /// The first difference.
+    pub(crate) fn divergence(&self) -> Option<Divergence> {
+        self.differences.first().map(|first| self.named(first))
+    }
+
+    fn named(&self, mismatch: &Mismatch) -> Divergence {
+        let Mismatch { layer, field, expected, got } = mismatch;
         Divergence {
             frame: self.frame,
             layer: (*layer).to_string(),
@@ -35,21 +46,39 @@ impl Failure {
         }
     }
 
-    /// The report for a terminal: the script's line with its place, the packets, what happened before.
-    pub(crate) fn render(&self, source: &Source) -> String {
-        let mut out =
-            render(&ScriptError::new(source, self.span, &self.message, &*self.mismatch.got));
-        for line in &self.lines {
-            let _ = writeln!(out, "  {line}");
+    /// What is known of the failure itself.
+    pub(crate) fn evidence(self, source: &Source) -> Evidence {
+        let differences = self.differences.iter().map(|m| self.named(m)).collect();
+        Evidence {
+            place: Some(place(source, self.span, &self.message, &self.label)),
+            packets: self.packets,
+            differences,
+            timing: self.timing,
+            notes: self.notes,
+            edits: self.edits,
+            ..Evidence::default()
         }
-        if !self.history.is_empty() {
-            let _ = writeln!(out, "  before:");
-            for line in &self.history {
-                let _ = writeln!(out, "    {line}");
-            }
-        }
-        out
     }
+}
+
+/// A place of a script, with its lines and a message.
+fn place(source: &Source, span: Span, message: &str, label: &str) -> Place {
+    let (line, column) = source.line_col(span);
+    Place {
+        file: source.name().to_owned(),
+        line,
+        column,
+        text: source.slice(span).to_owned(),
+        excerpt: render(&ScriptError::new(source, span, message, label)),
+    }
+}
+
+/// The place of an error with its report.
+pub(crate) fn error_evidence(error: &ScriptError) -> Evidence {
+    let (line, column) = error.line_col();
+    let file = error.place().rsplitn(3, ':').nth(2).unwrap_or_default().to_owned();
+    let place = Place { file, line, column, text: String::new(), excerpt: render(error) };
+    Evidence { place: Some(place), ..Evidence::default() }
 }
 
 /// A diagnostic as text, without colours.
@@ -63,18 +92,10 @@ pub(crate) fn render(error: &ScriptError) -> String {
     out
 }
 
-/// Nanoseconds as seconds with six decimals.
-pub(crate) fn seconds(ns: i64) -> String {
-    let sign = if ns < 0 { "-" } else { "" };
-    let us = ns.unsigned_abs() / 1000;
-    format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000)
-}
-
 /// Two packets one above the other, equal words in equal columns, the words that differ marked below.
-pub(crate) fn aligned(expected: &str, actual: &str) -> Vec<String> {
+pub(crate) fn aligned(expected: &str, actual: &str) -> Packets {
     let (want, have) = (words(expected), words(actual));
-    let (mut top, mut bottom, mut marks) =
-        ("script  ".to_string(), "actual  ".to_string(), "        ".to_string());
+    let (mut top, mut bottom, mut marks) = (String::new(), String::new(), String::new());
     let mut column = |a: &str, b: &str, differ: bool| {
         let width = a.chars().count().max(b.chars().count());
         let _ = write!(top, "{a:<width$}");
@@ -110,7 +131,8 @@ pub(crate) fn aligned(expected: &str, actual: &str) -> Vec<String> {
             }
         }
     }
-    [top, bottom, marks].into_iter().map(|line| line.trim_end().to_string()).collect()
+    let [script, actual, marks] = [top, bottom, marks].map(|line| line.trim_end().to_string());
+    Packets { script, actual: vec![actual], marks }
 }
 
 /// Words with the space or comma behind them.
@@ -126,21 +148,10 @@ mod tests {
 
     #[test]
     fn packets_stand_in_columns() {
-        let lines =
+        let packets =
             aligned("> P. 1:1001(1000) ack 1 <nop,nop>", "> . 1:1001(1000) ack 12 <nop,nop>");
-        assert_eq!(
-            lines,
-            [
-                "script  > P. 1:1001(1000) ack 1  <nop,nop>",
-                "actual  > .  1:1001(1000) ack 12 <nop,nop>",
-                "          ^^                  ^^",
-            ]
-        );
-    }
-
-    #[test]
-    fn times_have_six_decimals() {
-        assert_eq!(seconds(1_500_000), "0.001500");
-        assert_eq!(seconds(-2_000_001_000), "-2.000001");
+        assert_eq!(packets.script, "> P. 1:1001(1000) ack 1  <nop,nop>");
+        assert_eq!(packets.actual, ["> .  1:1001(1000) ack 12 <nop,nop>"]);
+        assert_eq!(packets.marks, "  ^^                  ^^");
     }
 }

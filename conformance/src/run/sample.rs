@@ -46,18 +46,27 @@ pub(crate) fn set_constants(env: &mut Env) {
 
 /// Sets the fields of a `struct tcp_info`, as far as the target's goes.
 pub(crate) fn set_tcp_info(env: &mut Env, info: &[u8]) {
+    for (name, value) in tcp_info(info) {
+        env.set(name, i128::from(value));
+    }
+}
+
+/// The fields of a `struct tcp_info` by name, as far as the target's goes.
+pub(crate) fn tcp_info(info: &[u8]) -> Vec<(&'static str, u64)> {
+    let mut fields = Vec::new();
     for (name, at, size) in TCP_INFO {
         let Some(bytes) = info.get(*at..at + size) else { continue };
         let mut word = [0; 8];
         word[..*size].copy_from_slice(bytes);
-        env.set(name, i128::from(u64::from_le_bytes(word)));
+        fields.push((*name, u64::from_le_bytes(word)));
     }
     // Two bit fields of four bits each, then a single bit.
     if let [scales, limited] = info.get(6..8).unwrap_or(&[]) {
-        env.set("tcpi_snd_wscale", i128::from(scales & 0xf));
-        env.set("tcpi_rcv_wscale", i128::from(scales >> 4));
-        env.set("tcpi_delivery_rate_app_limited", i128::from(limited & 1));
+        fields.push(("tcpi_snd_wscale", u64::from(scales & 0xf)));
+        fields.push(("tcpi_rcv_wscale", u64::from(scales >> 4)));
+        fields.push(("tcpi_delivery_rate_app_limited", u64::from(limited & 1)));
     }
+    fields
 }
 
 /// Sets the values of SO_MEMINFO.

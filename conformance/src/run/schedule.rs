@@ -1,5 +1,6 @@
 //! The run of one script: events in order, each at its time.
 
+mod edits;
 mod inbound;
 mod link;
 mod outbound;
@@ -14,9 +15,12 @@ use super::commands::{CommandError, Shell};
 use super::config::Config;
 use super::connection::Sockets;
 use super::matcher::Mismatch;
+use super::recorder::Recorder;
 use super::report::{self, Failure};
 use super::sample;
+use super::state;
 use super::values::Values;
+use crate::results::{Evidence, Timing};
 use crate::script::ast::{Action, Body, Call, Direction, Event, Packet, Script, Time};
 use crate::script::code::{self, Env};
 use crate::script::{ScriptError, Source, Span};
@@ -47,9 +51,9 @@ impl From<ScriptError> for Stop {
     }
 }
 
-impl From<Box<Failure>> for Stop {
-    fn from(failure: Box<Failure>) -> Self {
-        Stop::Fail(failure)
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Stop::Fail(Box::new(failure))
     }
 }
 
@@ -92,8 +96,14 @@ pub(crate) struct Run<'a> {
     last: Option<(i64, bool)>,
     /// Number of the packet event at hand, from 1.
     packet_number: u64,
-    /// What happened last, for reports: a line each.
-    history: VecDeque<String>,
+    /// The script's events, and which of them is at hand.
+    events: &'a [Event],
+    at: usize,
+    /// What the relative time of the event at hand counts from, nanoseconds of the script.
+    base: i64,
+    /// The last events of every layer, where they are wanted.
+    recorder: Option<Box<Recorder>>,
+    evidence: Evidence,
 }
 
 impl<'a> Run<'a> {
@@ -119,12 +129,23 @@ impl<'a> Run<'a> {
             waiting: None,
             last: None,
             packet_number: 0,
-            history: VecDeque::new(),
+            events: &[],
+            at: 0,
+            base: 0,
+            recorder: None,
+            evidence: Evidence::default(),
         }
+    }
+
+    /// The same with the last events of every layer, and the state of the sockets before they are closed.
+    pub(crate) fn recorded(mut self) -> Self {
+        self.recorder = Some(Box::default());
+        self
     }
 
     /// Runs the script: init command, events, closing, cleanup command.
     pub(crate) fn script(&mut self, script: &'a Script) -> Result<(), Stop> {
+        self.start = self.target.now();
         self.owned = owners::any(script);
         self.watch(script)?;
         for file in &self.config.init_scripts {
@@ -137,10 +158,16 @@ impl<'a> Run<'a> {
         self.target.sent();
         self.target.frames();
         self.start = self.target.now();
-        let mut result = script.events.iter().try_for_each(|event| self.event(event));
+        self.events = &script.events;
+        let mut result = script.events.iter().enumerate().try_for_each(|(at, event)| {
+            self.at = at;
+            self.event(event)
+        });
         if result.is_ok() {
             result = self.finish_waiting();
         }
+        self.take_trace();
+        self.observe();
         self.close();
         if let (Some(_), Some(cleanup)) = (&script.init, &script.cleanup) {
             let cleaned = self.command(&cleanup.text, cleanup.span, "the cleanup command");
@@ -169,11 +196,41 @@ impl<'a> Run<'a> {
         self.start.saturating_add_signed(script)
     }
 
-    fn remember(&mut self, line: String) {
-        if self.history.len() == 8 {
-            self.history.pop_front();
+    /// Notes an event of the script's own level, where events are wanted.
+    fn note(&mut self, layer: &'static str, text: impl FnOnce() -> String) {
+        self.take_trace();
+        let now = self.elapsed();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.text(now, layer, text());
         }
-        self.history.push_back(line);
+    }
+
+    /// Takes over what the target's layers did.
+    fn take_trace(&mut self) {
+        if self.recorder.is_none() {
+            return;
+        }
+        for traced in self.target.trace() {
+            let at = self.script_time(traced.at);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.text(at, traced.layer, traced.text);
+            }
+        }
+    }
+
+    /// Asks for the state of the open sockets, where it is wanted: it ends with them.
+    fn observe(&mut self) {
+        let Some(recorder) = &self.recorder else { return };
+        self.evidence.events = recorder.events(&self.sockets);
+        for (script_fd, live_fd) in self.sockets.named_fds() {
+            let lines = state::of_socket(&mut *self.target, script_fd, live_fd);
+            self.evidence.sockets.push(lines);
+        }
+    }
+
+    /// What is known of the run beside its failure.
+    pub(crate) fn take_evidence(&mut self) -> Evidence {
+        std::mem::take(&mut self.evidence)
     }
 
     fn event(&mut self, event: &'a Event) -> Result<(), Stop> {
@@ -189,6 +246,7 @@ impl<'a> Run<'a> {
             Some(_) => self.elapsed(),
             None => 0,
         };
+        self.base = base;
         let window = match event.time {
             Time::Absolute(t) => Window { from: t, to: t, any: false },
             Time::Relative(t) => Window { from: base + t, to: base + t, any: false },
@@ -327,30 +385,40 @@ impl<'a> Run<'a> {
             format!("{} to {}", report::seconds(window.from), report::seconds(window.to))
         };
         let got = report::seconds(at);
-        let message = format!(
-            "{what} was due at {expected} s and came at {got} s (tolerance {} s)",
-            report::seconds(tolerance)
-        );
+        let how = if at < window.from { "early" } else { "late" };
+        let message = format!("{what} comes too {how}: it was due at {expected} s");
         let mismatch = Mismatch { layer: "time", field: "time", expected, got };
-        Err(self.failure(span, message, mismatch, Vec::new()).into())
+        let failure = self.failure(span, message, mismatch);
+        let edits = self.edits_of_time(at);
+        Err(Failure { timing: self.timing(window, at, before), edits, ..failure }.into())
     }
 
-    fn failure(
-        &self,
-        span: Span,
-        message: String,
-        first: Mismatch,
-        extra: Vec<String>,
-    ) -> Box<Failure> {
-        let in_packet = !matches!(first.layer, "time" | "syscall" | "assert" | "command");
-        Box::new(Failure {
+    /// When it was due and when it came; nothing where any time will do.
+    fn timing(&self, window: Window, at: i64, before: Option<i64>) -> Option<Timing> {
+        (!window.any).then(|| Timing {
+            from_ns: window.from,
+            to_ns: window.to,
+            at_ns: at,
+            tolerance_ns: self.config.tolerance(window.from, before),
+        })
+    }
+
+    fn failure(&self, span: Span, message: String, first: Mismatch) -> Failure {
+        let in_packet = !matches!(first.layer, "syscall" | "assert" | "command");
+        Failure {
             span,
             message,
-            frame: if in_packet || first.layer == "time" { self.packet_number } else { 0 },
-            mismatch: first,
-            lines: extra,
-            history: self.history.iter().cloned().collect(),
-        })
+            label: match first.field {
+                "time" if first.got != "no return" => format!("came at {} s", first.got),
+                "result" | "errno" if first.got != "no return" => {
+                    format!("returned {}", first.got)
+                }
+                _ => first.got.clone(),
+            },
+            frame: if in_packet { self.packet_number } else { 0 },
+            differences: vec![first],
+            ..Failure::default()
+        }
     }
 
     /// Takes packets and finished calls over from the target.
@@ -383,22 +451,27 @@ impl<'a> Run<'a> {
         self.check_call(waiting.call, &waiting.check, result)?;
         let window = Window { from: waiting.end, to: waiting.end, any: false };
         let what = format!("the return of {}()", waiting.call.name);
-        self.check_time(waiting.call.span, &what, window, self.script_time(at), Some(waiting.start))
+        let at = self.script_time(at);
+        let checked = self.check_time(waiting.call.span, &what, window, at, Some(waiting.start));
+        checked.map_err(|stop| match stop {
+            Stop::Fail(failure) => {
+                let edits = self.edits_of_return(waiting.call, waiting.end, at);
+                Failure { edits, ..*failure }.into()
+            }
+            other => other,
+        })
     }
 
     fn check_call(&mut self, call: &Call, check: &Check, result: &SysResult) -> Result<(), Stop> {
-        let shown = match result {
-            Ok(ret) => ret.value().to_string(),
-            Err(errno) => format!("-1 {errno}"),
-        };
-        let now = report::seconds(self.elapsed());
-        self.remember(format!("{now}  {}() = {shown}", call.name));
+        let source = self.source;
+        self.note("call", || call_text(source, call, result));
         match self.calls().check(call, check, result)? {
             Ok(()) => Ok(()),
             Err(m) => {
                 let message =
                     format!("{}(): {} is {}, expected {}", call.name, m.field, m.got, m.expected);
-                Err(self.failure(call.span, message, m, Vec::new()).into())
+                let edits = self.edits_of_result(call, m.field, &m.got, result);
+                Err(Failure { edits, ..self.failure(call.span, message, m) }.into())
             }
         }
     }
@@ -481,7 +554,7 @@ impl<'a> Run<'a> {
             got: "no return".into(),
         };
         let message = format!("{}() waits and does not return", call.name);
-        Err(self.failure(call.span, message, mismatch, Vec::new()).into())
+        Err(self.failure(call.span, message, mismatch).into())
     }
 
     /// At the end of the script: a call that waits still has its time to return.
@@ -505,7 +578,7 @@ impl<'a> Run<'a> {
             call.name,
             report::seconds(end)
         );
-        Err(self.failure(call.span, message, mismatch, Vec::new()).into())
+        Err(self.failure(call.span, message, mismatch).into())
     }
 
     fn refused(&self, span: Span, refusal: Refusal) -> Stop {
@@ -518,6 +591,9 @@ impl<'a> Run<'a> {
     }
 
     fn command(&mut self, text: &str, span: Span, what: &str) -> Result<(), Stop> {
+        self.note("command", || {
+            text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("; ")
+        });
         match self.shell.run(&mut *self.target, text) {
             Ok(0) => Ok(()),
             Ok(status) => {
@@ -528,9 +604,10 @@ impl<'a> Run<'a> {
                     expected: "0".into(),
                     got: status.to_string(),
                 };
-                Err(self
-                    .failure(span, format!("{what} fails with status {status}"), mismatch, notes)
-                    .into())
+                let message = format!("{what} fails with status {status}");
+                let label = "this command".to_owned();
+                let failure = self.failure(span, message, mismatch);
+                Err(Failure { notes, label, ..failure }.into())
             }
             Err(CommandError { unsupported, message, at }) => {
                 let place = self.command_span(text, span, at);
@@ -589,14 +666,8 @@ impl<'a> Run<'a> {
                 let expected = self.source.slice(error.span).trim().to_string();
                 let mismatch =
                     Mismatch { layer: "assert", field: "assert", expected, got: values.join(", ") };
-                Err(self
-                    .failure(
-                        error.span,
-                        format!("the assertion does not hold{said}"),
-                        mismatch,
-                        values,
-                    )
-                    .into())
+                let message = format!("the assertion does not hold{said}");
+                Err(self.failure(error.span, message, mismatch).into())
             }
         }
     }
@@ -626,4 +697,16 @@ impl<'a> Run<'a> {
         }
         self.reset_connections();
     }
+}
+
+/// A call as the script writes it, with what it returned.
+fn call_text(source: &Source, call: &Call, result: &SysResult) -> String {
+    let returned = match result {
+        Ok(ret) => ret.value().to_string(),
+        Err(errno) => format!("-1 {errno}"),
+    };
+    let written = source.slice(Span { start: call.name_span.start, end: call.result.span.start });
+    let written = written.trim_end().trim_end_matches('=').trim_end();
+    let name = if written.is_empty() { &call.name } else { written };
+    format!("{name} = {returned}")
 }

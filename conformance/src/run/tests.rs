@@ -12,7 +12,8 @@ use super::commands::Shell;
 use super::config::Config;
 use super::schedule::{Run, Stop};
 use super::wire;
-use crate::results::Nic;
+use crate::report;
+use crate::results::{CaseResult, Nic};
 use crate::script::ast::TcpFlags;
 use crate::script::{self, Defines, Source};
 use crate::target::{Admin, Finished, Refusal, Sent, Target, Thread};
@@ -208,9 +209,14 @@ fn run(puppet: &mut Puppet, text: &str) -> Result<(), String> {
     let source = Source::new("t.pkt", text);
     let tree = script::parse(&source, &Defines::new()).map_err(|e| e.one_line())?;
     let config = Config::new(&source, &tree.options, None, &[]).map_err(|e| e.one_line())?;
-    let result = Run::new(&source, &config, puppet, Shell::new(Path::new("."))).script(&tree);
-    result.map_err(|stop| match stop {
-        Stop::Fail(failure) => format!("{}\n{}", failure.message, failure.render(&source)),
+    let mut run = Run::new(&source, &config, puppet, Shell::new(Path::new("."))).recorded();
+    run.script(&tree).map_err(|stop| match stop {
+        Stop::Fail(failure) => {
+            let message = failure.message.clone();
+            let evidence = Some(Box::new(failure.evidence(&source)));
+            let case = CaseResult { evidence, ..CaseResult::new("t.pkt", "puppet") };
+            format!("{message}\n{}", report::evidence::text(&case).unwrap_or_default())
+        }
         Stop::Unsupported(what) => format!("unsupported: {what}"),
         Stop::Broken(error) => error.one_line(),
     })
@@ -254,7 +260,7 @@ fn the_field_that_differs_is_named() {
     let mut puppet = Puppet::new(&[SYN_ACK, data(100_000, ".", 1, 5)]);
     let report = run(&mut puppet, &format!("{OPEN}+0 > P. 1:6(5) ack 2")).expect_err("differs");
     assert!(report.starts_with("the packet differs: tcp.flags.psh is 0, expected 1"), "{report}");
-    assert!(report.contains("tcp.ack: expected 2, got 1"), "{report}");
+    assert!(report.contains("tcp.ack        expected 2, got 1"), "{report}");
     assert!(report.contains("t.pkt:8:4"), "{report}");
 }
 

@@ -26,6 +26,7 @@ struct Inner {
     labels: Vec<Label>,
     help: Option<String>,
     place: String,
+    line_col: (usize, usize),
     source: NamedSource<Arc<str>>,
 }
 
@@ -42,6 +43,7 @@ impl ScriptError {
             labels: vec![Label { span, text: label.into() }],
             help: None,
             place: source.place(span),
+            line_col: source.line_col(span),
             source: source.named(),
         }))
     }
@@ -68,6 +70,11 @@ impl ScriptError {
     /// `file:line:column` of the first label.
     pub fn place(&self) -> &str {
         &self.0.place
+    }
+
+    /// Line and column of the first label, both from 1.
+    pub fn line_col(&self) -> (usize, usize) {
+        self.0.line_col
     }
 
     /// Place, message and label on one line, for logs and result files.

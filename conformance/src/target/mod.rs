@@ -46,6 +46,17 @@ pub struct Finished {
     pub result: SysResult,
 }
 
+/// Something that a layer of the target did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// When.
+    pub at: Nanos,
+    /// `tcp`, `ip`, `device`, ...
+    pub layer: &'static str,
+    /// What.
+    pub text: String,
+}
+
 /// Why a target does not do what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -328,6 +339,16 @@ pub trait Target {
 
     /// Hash of everything that happened, in hexadecimal, for targets that keep a log.
     fn event_log(&self) -> Option<String>;
+
+    /// Takes what the layers did since the last time, where the target was made to record it.
+    fn trace(&mut self) -> Vec<Traced> {
+        Vec::new()
+    }
+
+    /// What this target is, by name and value, for reports: kernel, seed, sysctls that are not at their defaults.
+    fn environment(&mut self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// What did not come home at the end of a run, a line each.
     fn leaks(&self) -> Vec<String> {

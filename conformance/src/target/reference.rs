@@ -5,7 +5,9 @@
 //! interrupts that it causes have been worked off.
 
 mod link;
+mod recording;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,11 +21,14 @@ use reference_stack::{
 
 use super::ethernet::{self, Frame, OWN};
 use super::{
-    Addresses, Admin, DeviceFault, Finished, Qdisc, Refusal, RouteVerb, Sent, Target, Thread, Watch,
+    Addresses, Admin, DeviceFault, Finished, Qdisc, Refusal, RouteVerb, Sent, Target, Thread,
+    Traced, Watch,
 };
 use crate::frames::PcapWriter;
 use crate::results::Nic;
 use crate::run::RunOptions;
+use recording::Recording;
+pub(crate) use recording::{CA_STATES, STATES};
 
 /// Which of HyStart's two signals end slow start: here always both.
 const HYSTART_DETECT: &str = "/sys/module/tcp_cubic/parameters/hystart_detect";
@@ -51,6 +56,11 @@ pub struct Reference {
     damaged: u32,
     /// Every frame with its time, if a capture is wanted.
     capture: Option<Vec<(Nanos, Vec<u8>)>>,
+    /// What the layers do, if that is wanted.
+    recording: Option<Box<Recording>>,
+    /// How late the far end answers ARP, and its answers that are under way.
+    arp_ns: Nanos,
+    answers: VecDeque<(Nanos, Vec<u8>)>,
 }
 
 impl Reference {
@@ -61,15 +71,18 @@ impl Reference {
     pub fn new(addresses: &Addresses, options: &RunOptions) -> Result<Self, Refusal> {
         let (device, kind) = match options.nic {
             Nic::Tun => ("tun0", NicKind::Tun),
+            Nic::Tap => ("tap0", NicKind::Tap),
             Nic::Ftgmac100 => ("eth0", NicKind::Ftgmac100 { mac: 0 }),
             Nic::None => {
                 return Err(Refusal::Invalid(
-                    "the reference needs an attachment: tun or ftgmac100".into(),
+                    "the reference needs an attachment: tun, tap or ftgmac100".into(),
                 ));
             }
         };
         let nic = NicConfig { name: device.to_string(), kind, mac: OWN, mtu: addresses.mtu };
-        let mut config = BootConfig::new(Profile::new(options.version), vec![nic]);
+        let mut profile = Profile::new(options.version);
+        profile.hz = options.hz.unwrap_or(profile.hz);
+        let mut config = BootConfig::new(profile, vec![nic]);
         config.seed = options.seed;
         config.ipv6 = addresses.local.is_ipv6();
         let mut kernel = Kernel::boot(&config);
@@ -89,9 +102,15 @@ impl Reference {
             watch: None,
             frames: Vec::new(),
             damaged: 0,
-            capture: options.pcap.is_some().then(Vec::new),
+            capture: options.captures().then(Vec::new),
+            recording: None,
+            arp_ns: Nanos::from(options.arp_usecs) * 1000,
+            answers: VecDeque::new(),
         };
         target.set_up(addresses)?;
+        if options.record {
+            target.recording = Some(Box::new(Recording::new(&mut target.kernel, options)));
+        }
         Ok(target)
     }
 
@@ -129,6 +148,7 @@ impl Reference {
     /// Takes over what left the stack and which calls returned. True if there was anything.
     fn collect(&mut self) -> bool {
         let mut any = false;
+        self.look();
         loop {
             // An answer to ARP may send off what waited for it.
             let frames = self.kernel.frames_out();
@@ -155,8 +175,12 @@ impl Reference {
             return true;
         }
         let packet = match self.nic {
-            Nic::Ftgmac100 => match ethernet::open(&frame.bytes, self.own) {
+            Nic::Ftgmac100 | Nic::Tap => match ethernet::open(&frame.bytes, self.own) {
                 Frame::Ip(packet) => packet,
+                Frame::Ask(answer) if self.arp_ns > 0 => {
+                    self.answers.push_back((frame.at.saturating_add(self.arp_ns), answer));
+                    return false;
+                }
                 Frame::Ask(answer) => {
                     self.frame_in(answer, 0);
                     return false;
@@ -185,16 +209,28 @@ impl Reference {
     fn record(&mut self, at: Nanos, bytes: &[u8]) {
         let Some(capture) = &mut self.capture else { return };
         let framed = match self.nic {
-            Nic::Ftgmac100 => bytes.to_vec(),
+            Nic::Ftgmac100 | Nic::Tap => bytes.to_vec(),
             Nic::Tun | Nic::None => ethernet::frame(OWN, bytes),
         };
         capture.push((at, framed));
     }
 
+    /// Notes which layers did something since the last look.
+    fn look(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.look(&mut self.kernel);
+        }
+    }
+
     /// One event, or on to `until` without one.
     fn step(&mut self, until: Nanos) {
-        let next = self.kernel.next_event().filter(|at| *at <= until);
-        self.kernel.advance(next.unwrap_or(until));
+        let answer = self.answers.front().map(|(at, _)| *at);
+        let next = self.kernel.next_event().into_iter().chain(answer).min();
+        self.kernel.advance(next.filter(|at| *at <= until).unwrap_or(until));
+        while let Some((_, answer)) = self.answers.pop_front_if(|(at, _)| *at <= self.kernel.now())
+        {
+            self.frame_in(answer, 0);
+        }
     }
 
     /// Lets the rings and interrupts of what just arrived be worked off.
@@ -376,7 +412,7 @@ impl Target for Reference {
     }
 
     fn is_idle(&self) -> bool {
-        self.kernel.next_event().is_none()
+        self.kernel.next_event().is_none() && self.answers.is_empty()
     }
 
     fn inject(&mut self, packet: &[u8], gso_size: u16) -> Result<(), Refusal> {
@@ -387,18 +423,22 @@ impl Target for Reference {
         }
         if packet.len() > self.mtu {
             return Err(Refusal::Unsupported(format!(
-                "a packet of {} bytes does not fit a frame of the ftgmac100 (MTU {}): run it with --nic tun",
+                "a packet of {} bytes does not fit a frame (MTU {}): run it with --nic tun",
                 packet.len(),
                 self.mtu
             )));
         }
         self.frame_in(ethernet::frame(OWN, packet), 0);
-        self.settle();
+        if self.nic == Nic::Tap {
+            self.collect();
+        } else {
+            self.settle();
+        }
         Ok(())
     }
 
     fn watch(&mut self, watch: Watch) -> Result<(), Refusal> {
-        if self.nic != Nic::Ftgmac100 && watch != Watch::default() {
+        if !matches!(self.nic, Nic::Ftgmac100 | Nic::Tap) && watch != Watch::default() {
             let why = "a TUN device has no neighbours to discover: run it with --nic ftgmac100";
             return Err(Refusal::Unsupported(why.into()));
         }
@@ -435,7 +475,9 @@ impl Target for Reference {
                 "a call is made while another one of its thread waits".into(),
             ));
         }
-        Ok(self.kernel.syscall(task, call))
+        let result = self.kernel.syscall(task, call);
+        self.look();
+        Ok(result)
     }
 
     fn finished(&mut self) -> Vec<Finished> {
@@ -509,6 +551,16 @@ impl Target for Reference {
 
     fn event_log(&self) -> Option<String> {
         Some(format!("{:016x}", self.kernel.event_log().hash()))
+    }
+
+    fn trace(&mut self) -> Vec<Traced> {
+        self.recording.as_mut().map_or_else(Vec::new, |recording| recording.take())
+    }
+
+    fn environment(&mut self) -> Vec<(String, String)> {
+        self.recording
+            .as_ref()
+            .map_or_else(Vec::new, |recording| recording.environment(&self.kernel))
     }
 
     fn leaks(&self) -> Vec<String> {

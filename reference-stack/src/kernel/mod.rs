@@ -2,6 +2,7 @@
 
 mod admin;
 mod boot;
+mod gauges;
 mod link;
 mod observe;
 mod run;
@@ -9,6 +10,7 @@ mod task;
 
 pub use admin::{AdminError, Route6Spec, RouteSpec, RouteVerb};
 pub use boot::{BootConfig, NicConfig, NicKind};
+pub use gauges::Gauge;
 pub use link::QdiscKind;
 pub use observe::EventLog;
 pub use task::Completion;

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use conformance::report::matrix;
-use conformance::results::{CaseResult, KnownResults, Nic, Status, Variant};
-use conformance::run::{self, RunOptions};
+use conformance::results::{CaseResult, Evidence, KnownResults, Nic, Status, Variant};
+use conformance::run::{self, RunError, RunOptions};
 use conformance::script::{Defines, Source};
 use conformance::target::smoltcp::Smoltcp;
 use reference_stack::Version;
@@ -30,6 +30,9 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
     let targets = targets(args);
     let scripts = selection::scripts(&places, &args.select)?;
     let mut ui = Ui::new(&args.output).without_lines(args.reports.ktap);
+    if args.bless {
+        can_bless(args, &targets)?;
+    }
     if args.list {
         for job in &work_of(args, targets[0], &scripts) {
             ui.print(&job.name());
@@ -58,6 +61,23 @@ pub(crate) fn run(args: &ConformanceArgs) -> miette::Result<Outcome> {
         Some(report) => Err(report),
         None => Ok(outcome),
     }
+}
+
+/// A script can be rewritten from one run of it alone.
+fn can_bless(args: &ConformanceArgs, targets: &[TargetName]) -> Result<(), CouldNotRun> {
+    let usage = |what: &str, help: &str| {
+        Err(CouldNotRun::Usage { what: what.to_owned(), help: Some(help.to_owned()) })
+    };
+    if targets != [TargetName::Reference] {
+        return usage("--bless is for --target reference", "what it does is repeatable");
+    }
+    if nics(args.nic).len() > 1 || variants(args.ip).len() > 1 {
+        return usage(
+            "--bless needs one run of each script",
+            "name one attachment by --nic and one IP version by --ip",
+        );
+    }
+    Ok(())
 }
 
 /// The targets that the command line means, each once.
@@ -109,6 +129,9 @@ fn on_target(
         parse_only: args.parse_only,
         twice: args.check_determinism,
         pcap: args.pcap.as_deref(),
+        failures: &places.failures(),
+        record: args.output.verbose,
+        bless: args.bless,
         defines: args.defines.iter().cloned().collect(),
         options: args.tool.0.clone(),
         known: &known(&places.expected(target.word()))?,
@@ -153,6 +176,7 @@ impl Job<'_> {
 }
 
 /// How scripts are run.
+#[derive(Clone)]
 pub(crate) struct How<'a> {
     pub(crate) target: TargetName,
     pub(crate) version: Version,
@@ -162,6 +186,12 @@ pub(crate) struct How<'a> {
     pub(crate) twice: bool,
     /// Where captures go.
     pub(crate) pcap: Option<&'a Path>,
+    /// Where those of runs that fail go, if they have no other place.
+    pub(crate) failures: &'a Path,
+    /// Events and state are wanted of what passes too.
+    pub(crate) record: bool,
+    /// Scripts that fail and are not known to are rewritten.
+    pub(crate) bless: bool,
     /// The command line's `-D`.
     pub(crate) defines: Defines,
     /// The command line's options of upstream's tool.
@@ -174,6 +204,7 @@ pub(crate) struct How<'a> {
 pub(crate) fn nics(name: NicName) -> &'static [Nic] {
     match name {
         NicName::Tun => &[Nic::Tun],
+        NicName::Tap => &[Nic::Tap],
         NicName::Ftgmac100 => &[Nic::Ftgmac100],
         NicName::All => &[Nic::Tun, Nic::Ftgmac100],
     }
@@ -231,40 +262,30 @@ pub(crate) fn run_all(
     let ran = pool::run(
         how.jobs,
         work,
-        |job| one(job, how),
+        |job| one(places, job, how),
         || ui.tick(),
-        |ran| {
-            if let Ok(case) = ran {
-                ui.case(case, &again(places, work, case, how));
-            }
-        },
+        |(case, _)| ui.case(case, ""),
     );
     ui.finish();
     let (mut cases, mut reports) = (Vec::new(), Vec::new());
-    for result in ran {
-        match result {
-            Ok(case) => cases.push(case),
-            // A script that cannot be read is the same on every attachment: one report.
-            Err((script, report)) => {
-                if reports.last().is_none_or(|(last, _)| *last != script) {
-                    reports.push((script, report));
-                }
-            }
+    for (case, report) in ran {
+        // A script that cannot be read is the same on every attachment: one report.
+        if let Some(report) = report
+            && reports.last().is_none_or(|(last, _)| *last != case.id)
+        {
+            reports.push((case.id.clone(), report));
         }
+        cases.push(case);
     }
     (cases, reports.into_iter().map(|(_, report)| report).collect())
 }
 
 /// The command that runs this case alone.
-fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, how: &How<'_>) -> String {
-    let same = |job: &&Job<'_>| {
-        job.script.id == case.id && job.variant.is_none_or(|variant| variant == case.variant)
-    };
-    let job = work.iter().find(same);
-    let path = job.map_or(PathBuf::from(&case.id), |job| job.script.path.clone());
-    let name = path.strip_prefix(places.suites()).unwrap_or(&path).display();
-    let mut command = format!("cargo xtask conformance {name} --nic {}", case.nic);
-    if let Some(variant) = job.and_then(|job| job.variant) {
+fn again(places: &Places, job: &Job<'_>, how: &How<'_>) -> String {
+    let path = &job.script.path;
+    let name = path.strip_prefix(places.suites()).unwrap_or(path).display();
+    let mut command = format!("cargo xtask conformance {name} --nic {}", job.nic);
+    if let Some(variant) = job.variant {
         let _ = write!(command, " --ip {variant}");
     }
     if how.version != Version::V5_15 {
@@ -280,17 +301,94 @@ fn again(places: &Places, work: &[Job<'_>], case: &CaseResult, how: &How<'_>) ->
     command
 }
 
-fn one(job: &Job<'_>, how: &How<'_>) -> Result<CaseResult, (PathBuf, miette::Report)> {
-    let at = |report: miette::Report| (job.script.path.clone(), report);
-    let text = read_text(&job.script.path).map_err(|e| at(e.into()))?;
+/// Runs the script: its result, and the report if it could not be run.
+fn one(places: &Places, job: &Job<'_>, how: &How<'_>) -> (CaseResult, Option<miette::Report>) {
     let started = Instant::now();
-    let mut case = execute(job, &text, how, how.pcap).map_err(at)?;
+    let ran = read_text(&job.script.path)
+        .map_err(|error| NotRun { reason: error.to_string(), evidence: None, report: error.into() })
+        .and_then(|text| repeated(job, &text, how));
+    let (mut case, report) = match ran {
+        Ok(mut case) => {
+            how.known.apply(std::slice::from_mut(&mut case));
+            match blessed(job, case, how) {
+                Ok(case) => (case, None),
+                Err(NotRun { reason, report, .. }) => (not_run(job, reason, None), Some(report)),
+            }
+        }
+        Err(NotRun { reason, evidence, report }) => (not_run(job, reason, evidence), Some(report)),
+    };
+    case.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if let Some(evidence) = &mut case.evidence {
+        evidence.replay = Some(again(places, job, how));
+        evidence.pcap = evidence.pcap.take().map(|path| places.short(Path::new(&path)));
+    }
+    (case, report)
+}
+
+/// The row of a script that could not be run.
+fn not_run(job: &Job<'_>, reason: String, evidence: Option<Evidence>) -> CaseResult {
+    CaseResult {
+        nic: job.nic,
+        variant: job.variant.unwrap_or(Variant::Ipv4),
+        not_run: true,
+        evidence: evidence.map(Box::new),
+        ..CaseResult::new(&job.script.id, "reference").with_status(Status::Fail, reason)
+    }
+}
+
+/// The case after its script was rewritten, where that is wanted and it fails.
+fn blessed(job: &Job<'_>, case: CaseResult, how: &How<'_>) -> Result<CaseResult, NotRun> {
+    if !how.bless || case.status != Status::Fail {
+        return Ok(case);
+    }
+    let path = &job.script.path;
+    let failed = |error: CouldNotRun| NotRun {
+        reason: error.to_string(),
+        evidence: None,
+        report: error.into(),
+    };
+    let text = read_text(path).map_err(failed)?;
+    let recorded = How { record: true, ..how.clone() };
+    let blessed = run::bless(&text, |text| execute(job, text, &recorded, None))?;
+    if blessed.changes == 0 {
+        return Ok(case);
+    }
+    std::fs::write(path, &blessed.text)
+        .map_err(|error| failed(CouldNotRun::io(path, "cannot be written")(error)))?;
+    let changes = blessed.changes;
+    let noun = if changes == 1 { "change" } else { "changes" };
+    let reason = match blessed.case.reason {
+        Some(reason) => format!("{reason} (after {changes} {noun} of the script)"),
+        None => format!("blessed: {changes} {noun}"),
+    };
+    // What passes now has nothing more to tell.
+    let evidence = blessed.case.evidence.filter(|_| blessed.case.status == Status::Fail);
+    Ok(CaseResult { reason: Some(reason), evidence, ..blessed.case })
+}
+
+/// Why a script could not be run.
+struct NotRun {
+    /// In one line.
+    reason: String,
+    evidence: Option<Evidence>,
+    report: miette::Report,
+}
+
+impl From<RunError> for NotRun {
+    fn from(error: RunError) -> Self {
+        NotRun { reason: error.one_line(), evidence: error.evidence(), report: error.into() }
+    }
+}
+
+/// Runs the script, twice where that is wanted.
+fn repeated(job: &Job<'_>, text: &str, how: &How<'_>) -> Result<CaseResult, NotRun> {
+    let started = Instant::now();
+    let mut case = execute(job, text, how, how.pcap)?;
     case.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     if how.twice && matches!(case.status, Status::Pass | Status::Fail) {
-        let second = execute(job, &text, how, None).map_err(at)?;
+        let second = execute(job, text, how, None)?;
         case = compared(case, &second);
     }
-    how.known.apply(std::slice::from_mut(&mut case));
     Ok(case)
 }
 
@@ -300,7 +398,7 @@ fn execute(
     text: &str,
     how: &How<'_>,
     pcap: Option<&Path>,
-) -> Result<CaseResult, miette::Report> {
+) -> Result<CaseResult, NotRun> {
     let Job { script, nic, variant } = job;
     let source = Source::new(&script.path.display().to_string(), text);
     let folder = script.path.parent().unwrap_or(Path::new("."));
@@ -312,6 +410,9 @@ fn execute(
         defines: how.defines.clone(),
         options: how.options.clone(),
         pcap: pcap.map(|folder| folder.join(capture_name(job))),
+        failure_pcap: Some(how.failures.join(capture_name(job))),
+        record: how.record,
+        ..RunOptions::default()
     };
     if how.parse_only {
         return Ok(run::read_source(&source, &script.id, &options));

@@ -11,6 +11,7 @@ pub(crate) mod guest;
 pub(crate) mod oracle;
 mod profiles;
 mod real;
+pub(crate) mod record;
 pub(crate) mod trace;
 pub(crate) mod workload;
 

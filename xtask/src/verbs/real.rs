@@ -7,7 +7,7 @@ use std::time::Instant;
 use conformance::oracle::guest::{Plan, Planned};
 use conformance::oracle::uml::Uml;
 use conformance::oracle::{Answer, Asked, OracleError, ask};
-use conformance::results::{CaseResult, Status};
+use conformance::results::{CaseResult, Nic, Status, Variant};
 
 use super::conformance::{How, Job, compared};
 use crate::cli::TargetName;
@@ -96,24 +96,33 @@ pub(crate) fn run_all(
         |part| part_of(ui, part, how, asked, &program),
         || {},
         |answers| {
-            for answer in answers.iter().flatten() {
-                if let (Answer::Case(case), Lines::Cases) = (answer, lines) {
-                    ui.case(case, &again(work, case, asked));
-                }
+            for (case, _) in answers.iter().flatten().filter(|_| lines == Lines::Cases) {
+                ui.case(case, "");
             }
         },
     );
     ui.finish();
     let (mut cases, mut reports) = (Vec::new(), Vec::new());
     for answers in ran {
-        for answer in answers? {
-            match answer {
-                Answer::Case(case) => cases.push(*case),
-                Answer::Refused(report) => reports.push(miette::Report::msg(report)),
-            }
+        for (case, report) in answers? {
+            cases.push(case);
+            reports.extend(report.map(miette::Report::msg));
         }
     }
     Ok((cases, reports))
+}
+
+/// The row of a script that could not be run.
+fn not_run(job: &Job<'_>, report: &str, asked: &Asked) -> CaseResult {
+    let message = report.lines().find_map(|line| line.trim_start().strip_prefix("× "));
+    let reason = message.or_else(|| report.lines().next()).unwrap_or("it could not be run");
+    CaseResult {
+        variant: job.variant.unwrap_or(Variant::Ipv4),
+        nic: Nic::Tun,
+        not_run: true,
+        detail: Some(report.to_owned()),
+        ..CaseResult::new(&job.script.id, asked.name()).with_status(Status::Fail, reason)
+    }
 }
 
 fn part_of(
@@ -122,7 +131,7 @@ fn part_of(
     how: &How<'_>,
     asked: &Asked,
     program: &Path,
-) -> Result<Vec<Answer>, OracleError> {
+) -> Result<Vec<(CaseResult, Option<String>)>, OracleError> {
     let planned = |job: &Job<'_>| Planned {
         id: job.script.id.clone(),
         path: std::path::absolute(&job.script.path).unwrap_or_else(|_| job.script.path.clone()),
@@ -133,11 +142,12 @@ fn part_of(
         defines: how.defines.clone(),
         options: how.options.clone(),
         pcap: how.pcap.is_some(),
+        record: how.record,
     };
-    let capture = how
-        .pcap
-        .map(|folder| move |n: usize| folder.join(super::conformance::capture_name(&part[n])));
-    let captures = capture.as_ref().map(|f| f as &dyn Fn(usize) -> PathBuf);
+    let folder = how.pcap.unwrap_or(how.failures);
+    std::fs::create_dir_all(folder)?;
+    let capture = |n: usize| folder.join(super::conformance::capture_name(&part[n]));
+    let captures = Some(&capture as &dyn Fn(usize) -> PathBuf);
     let started = Instant::now();
     let mut answers = ask(asked, program, &plan, captures, |_, _| ui.tick())?;
     if how.twice && matches!(asked, Asked::Uml(_)) {
@@ -150,27 +160,39 @@ fn part_of(
             }
         }
     }
-    for (answer, planned) in answers.iter_mut().zip(&plan.cases) {
+    for (n, (answer, planned)) in answers.iter_mut().zip(&plan.cases).enumerate() {
+        let own = |_: usize| capture(n);
+        let own = Some(&own as &dyn Fn(usize) -> PathBuf);
+        let again_with = |plan: &Plan| ask(asked, program, plan, own, |_, _| {});
         let alone = Plan { cases: vec![planned.clone()], ..plan.clone() };
         match asked {
-            Asked::Machine => try_again(answer, asked, program, &alone, started)?,
+            Asked::Machine => try_again(answer, again_with, &alone, started)?,
             Asked::Uml(_) if plan.cases.len() > 1 => ask_alone(answer, asked, program, &alone)?,
             Asked::Uml(_) => {}
         }
     }
-    for answer in &mut answers {
-        if let Answer::Case(case) = answer {
-            how.known.apply(std::slice::from_mut(case));
-        }
-    }
-    Ok(answers)
+    Ok(part
+        .iter()
+        .zip(answers)
+        .enumerate()
+        .map(|(n, (job, answer))| match answer {
+            Answer::Case(mut case) => {
+                how.known.apply(std::slice::from_mut(&mut *case));
+                if let Some(evidence) = &mut case.evidence {
+                    evidence.replay = Some(again(job, asked));
+                    evidence.pcap = evidence.pcap.take().map(|_| capture(n).display().to_string());
+                }
+                (*case, None)
+            }
+            Answer::Refused(report) => (not_run(job, &report, asked), Some(report)),
+        })
+        .collect())
 }
 
 /// In real time a failure may be the machine's: the script is tried again, and a pass says how often it was.
 fn try_again(
     answer: &mut Answer,
-    asked: &Asked,
-    program: &Path,
+    ask: impl Fn(&Plan) -> Result<Vec<Answer>, OracleError>,
     plan: &Plan,
     started: Instant,
 ) -> Result<(), OracleError> {
@@ -178,9 +200,7 @@ fn try_again(
         if !matches!(answer, Answer::Case(case) if case.status == Status::Fail) {
             break;
         }
-        let Some(Answer::Case(mut case)) = ask(asked, program, plan, None, |_, _| {})?.pop() else {
-            break;
-        };
+        let Some(Answer::Case(mut case)) = ask(plan)?.pop() else { break };
         if case.status == Status::Pass {
             case.reason =
                 Some(format!("passed in try {n}: time is real, and the machine may be busy"));
@@ -213,14 +233,10 @@ fn ask_alone(
 }
 
 /// The command that runs this case alone.
-fn again(work: &[Job<'_>], case: &CaseResult, asked: &Asked) -> String {
-    let job = work.iter().find(|job| {
-        job.script.id == case.id && job.variant.is_none_or(|variant| variant == case.variant)
-    });
-    let path = job.map_or(PathBuf::from(&case.id), |job| job.script.path.clone());
-    let mut command =
-        format!("cargo xtask conformance {} --target {}", path.display(), case.target);
-    if let Some(variant) = job.and_then(|job| job.variant) {
+fn again(job: &Job<'_>, asked: &Asked) -> String {
+    let path = job.script.path.display();
+    let mut command = format!("cargo xtask conformance {path} --target {}", asked.name());
+    if let Some(variant) = job.variant {
         command.push_str(&format!(" --ip {variant}"));
     }
     if let Asked::Uml(uml) = asked {

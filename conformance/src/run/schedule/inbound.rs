@@ -3,7 +3,7 @@
 use super::{Run, Stop};
 use crate::run::build::{self, IpParts, TcpParts};
 use crate::run::connection::{LastSegment, Socket, State};
-use crate::run::{icmp_names, report};
+use crate::run::icmp_names;
 use crate::script::ScriptError;
 use crate::script::ast::{
     Body, Echoed, Icmp, IpInfo, Packet, Tcp, TcpOption, TcpOptions, Tos, Udp,
@@ -20,14 +20,15 @@ impl Run<'_> {
             Body::Icmp(icmp) => self.inbound_icmp(packet, icmp)?,
             Body::Eth(_) | Body::Raw(_) | Body::Link(_) => return self.inbound_link(packet),
         };
-        let now = report::seconds(self.elapsed());
-        self.remember(format!("{now}  {packet}"));
+        self.note("wire", || packet.to_string());
         // Only what is longer than a segment is a super-packet.
         let gso_size = match &packet.body {
             Body::Tcp(tcp) if self.config.mss > 0 && tcp.len > self.config.mss => self.config.mss,
             _ => 0,
         };
-        self.target.inject(&bytes, gso_size).map_err(|refusal| self.refused(packet.span, refusal))
+        let injected = self.target.inject(&bytes, gso_size);
+        self.take_trace();
+        injected.map_err(|refusal| self.refused(packet.span, refusal))
     }
 
     /// Addresses from the script to the target.

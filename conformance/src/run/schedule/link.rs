@@ -4,7 +4,8 @@ use super::{Run, Stop, Window};
 use crate::results::Nic;
 use crate::run::link::{self, Defaults};
 use crate::run::matcher::{Differences, Mismatch};
-use crate::run::{report, wire};
+use crate::run::report::{self, Failure};
+use crate::run::wire;
 use crate::script::ScriptError;
 use crate::script::ast::{
     Action, Body, Bytes, Direction, Event, FaultEvent, LinkEvent, LinkMessage, LinkProtocol,
@@ -68,16 +69,23 @@ impl Run<'_> {
     }
 
     fn framed(&self) -> bool {
-        self.target.nic() == Nic::Ftgmac100
+        matches!(self.target.nic(), Nic::Ftgmac100 | Nic::Tap)
     }
 
     /// Takes packets over from the target, or frames if the script looks at them.
     pub(super) fn poll_packets(&mut self) {
         let sent = self.target.sent();
-        self.packets.extend(sent.iter().map(Seen::packet));
         let framed = self.framed();
         let frames = self.target.frames();
-        self.packets.extend(frames.into_iter().map(|sent| Seen::frame(sent, framed)));
+        let seen = sent.iter().map(Seen::packet);
+        for seen in seen.chain(frames.into_iter().map(|sent| Seen::frame(sent, framed))) {
+            self.take_trace();
+            let at = self.script_time(seen.packet.at);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.sent(at, &seen.packet);
+            }
+            self.packets.push_back(seen);
+        }
     }
 
     fn defaults(&self) -> Defaults {
@@ -89,8 +97,7 @@ impl Run<'_> {
 
     /// Sends bytes or a message.
     pub(super) fn inbound_link(&mut self, packet: &Packet) -> Result<(), Stop> {
-        let now = report::seconds(self.elapsed());
-        self.remember(format!("{now}  {packet}"));
+        self.note("wire", || packet.to_string());
         let sent = match &packet.body {
             Body::Eth(bytes) => self.target.inject_frame(&plain(bytes)),
             Body::Raw(bytes) => self.target.inject(&plain(bytes), 0),
@@ -121,7 +128,7 @@ impl Run<'_> {
             Body::Tcp(_) | Body::Udp(_) | Body::Icmp(_) => return Ok(()),
         };
         let at = self.script_time(at);
-        self.remember(format!("{}  {text}", report::seconds(at)));
+        self.note("wire", || text);
         self.check_time(event.time_span, "the packet", window, at, self.last.map(|(due, _)| due))
     }
 
@@ -171,7 +178,7 @@ impl Run<'_> {
             }
             None => ("nothing was sent".to_string(), nothing_came(name, packet)),
         };
-        Err(self.failure(packet.span, message, first, lines).into())
+        Err(Failure { notes: lines, ..self.failure(packet.span, message, first) }.into())
     }
 
     /// The next message of the protocol.
@@ -194,34 +201,33 @@ impl Run<'_> {
         else {
             let message = format!("no {name} message came");
             let first = nothing_came(name, packet);
-            return Err(self.failure(packet.span, message, first, Vec::new()).into());
+            return Err(self.failure(packet.span, message, first).into());
         };
         let out = differences(expected, &actual);
         if let Some(first) = out.0.first().cloned() {
-            let mut lines = report::aligned(&packet.to_string(), &actual.text());
-            lines.extend(out.0.iter().map(|m| {
-                format!("{}.{}: expected {}, got {}", m.layer, m.field, m.expected, m.got)
-            }));
             let message = format!(
                 "the message differs: {}.{} is {}, expected {}",
                 first.layer, first.field, first.got, first.expected
             );
-            return Err(self.failure(packet.span, message, first, lines).into());
+            return Err(Failure {
+                packets: Some(report::aligned(&packet.to_string(), &actual.text())),
+                differences: out.0,
+                ..self.failure(packet.span, message, first)
+            }
+            .into());
         }
         Ok((at, actual.text()))
     }
 
     pub(super) fn link_event(&mut self, event: &LinkEvent) -> Result<(), Stop> {
-        let now = report::seconds(self.elapsed());
-        self.remember(format!("{now}  {event}"));
+        self.note("command", || event.to_string());
         self.target
             .set_carrier(event.device.as_deref(), event.up)
             .map_err(|refusal| self.refused(event.span, refusal))
     }
 
     pub(super) fn fault_event(&mut self, event: &FaultEvent) -> Result<(), Stop> {
-        let now = report::seconds(self.elapsed());
-        self.remember(format!("{now}  {event}"));
+        self.note("command", || event.to_string());
         let number = |default: i64| event.args.first().copied().unwrap_or(default);
         let fault = match event.name.as_str() {
             "rx_crc" => DeviceFault::RxCrc(u32::try_from(number(1)).unwrap_or(u32::MAX)),

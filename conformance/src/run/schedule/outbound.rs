@@ -1,11 +1,12 @@
 //! Packets that the script expects.
 
 use super::{ANY_TIME_LIMIT_NS, PATIENCE_NS, Run, Stop, Window};
-use crate::results::Nic;
+use crate::results::{Nic, Packets};
 use crate::run::connection::{Socket, State};
+use crate::run::icmp_names;
 use crate::run::matcher::{self, Differences, Mismatch};
+use crate::run::report::{self, Failure};
 use crate::run::wire::{self, ACK, SYN};
-use crate::run::{icmp_names, report};
 use crate::script::ast::{Body, Event, Packet, Tcp};
 
 impl Run<'_> {
@@ -16,18 +17,17 @@ impl Run<'_> {
         window: Window,
     ) -> Result<(), Stop> {
         self.expect_from(packet)?;
+        let before = self.last.map(|(due, _)| due);
         let actual = match &packet.body {
             Body::Tcp(tcp) => self.segments(packet, tcp, window)?,
             _ => self.next_packet(packet, window)?,
         };
         let at = self.script_time(actual.at);
-        let now = report::seconds(at);
         let mut open = Differences::default();
         let met = packet.is_open().then(|| self.values.met(packet, &actual.body, &mut open));
         let packet = met.as_ref().unwrap_or(packet);
         let (mut out, actual_text) = self.compare(packet, &actual, window)?;
         out.0.extend(open.0);
-        self.remember(format!("{now}  {actual_text}"));
         if let Some(fault) = &actual.fault {
             let first = Mismatch {
                 layer: fault.layer,
@@ -38,21 +38,26 @@ impl Run<'_> {
             out.0.insert(0, first);
         }
         if let Some(first) = out.0.first().cloned() {
-            let mut lines = report::aligned(&packet.to_string(), &actual_text);
-            lines.extend(out.0.iter().map(|m| {
-                format!("{}.{}: expected {}, got {}", m.layer, m.field, m.expected, m.got)
-            }));
             let message = format!(
                 "the packet differs: {}.{} is {}, expected {}",
                 first.layer, first.field, first.got, first.expected
             );
-            return Err(self.failure(packet.span, message, first, lines).into());
+            let label = format!("{}.{} is {}", first.layer, first.field, first.got);
+            return Err(Failure {
+                label,
+                edits: self.edits_of_packet(packet, &actual, &actual_text, window),
+                packets: Some(report::aligned(&packet.to_string(), &actual_text)),
+                differences: out.0,
+                timing: self.timing(window, at, before),
+                ..self.failure(packet.span, message, first)
+            }
+            .into());
         }
-        self.check_time(event.time_span, "the packet", window, at, self.last.map(|(due, _)| due))
+        self.check_time(event.time_span, "the packet", window, at, before)
     }
 
     /// All differences, and the packet as the script language writes it.
-    fn compare(
+    pub(super) fn compare(
         &mut self,
         packet: &Packet,
         actual: &wire::Packet,
@@ -168,9 +173,9 @@ impl Run<'_> {
             expected: packet.to_string(),
             got: "no packet".into(),
         };
-        Err(self
-            .failure(packet.span, format!("no packet came, expected {expected}"), mismatch, others)
-            .into())
+        let message = format!("no packet came, expected {expected}");
+        let edits = self.edits_of_missing();
+        Err(Failure { notes: others, edits, ..self.failure(packet.span, message, mismatch) }.into())
     }
 
     /// The next packet of the socket under test. What is the link's own, or another owner's, stays for its lines.
@@ -187,9 +192,9 @@ impl Run<'_> {
             }
             if others.len() < 4 {
                 others.push(format!(
-                    "{}  not of the socket under test: {}",
+                    "at {} s came one that is not of the socket under test: {}",
                     report::seconds(self.script_time(found.at)),
-                    describe(&found)
+                    matcher::describe(&found)
                 ));
             }
         }
@@ -213,7 +218,8 @@ impl Run<'_> {
     ) -> Result<wire::Packet, Stop> {
         let expected = usize::from(tcp.len);
         // On a link that carries frames, a super-packet has to come in parts.
-        let may_join = !self.config.strict_segments || self.target.nic() == Nic::Ftgmac100;
+        let may_join =
+            !self.config.strict_segments || matches!(self.target.nic(), Nic::Ftgmac100 | Nic::Tap);
         let mut parts: Vec<wire::Packet> = Vec::new();
         let mut total = 0;
         loop {
@@ -237,14 +243,12 @@ impl Run<'_> {
             if let Some(before) = parts.last()
                 && let Err(first) = matcher::joins(before, &found, expected - total)
             {
-                let mut lines = vec![format!("script  {packet}")];
                 parts.push(found.clone());
-                lines.extend(parts.iter().map(|p| format!("actual  {}", describe_like(p, packet))));
                 let message = format!(
                     "the packets do not join: {}.{} is {}, expected {}",
                     first.layer, first.field, first.got, first.expected
                 );
-                return Err(self.failure(packet.span, message, first, lines).into());
+                return Err(self.parts_differ(packet, window, &parts, message, first));
             }
             total += len;
             parts.push(found);
@@ -253,11 +257,6 @@ impl Run<'_> {
             }
         }
         if total != expected {
-            let mut lines = vec![format!("script  {packet}")];
-            lines.extend(parts.iter().map(|p| format!("actual  {}", describe_like(p, packet))));
-            if let [one] = parts.as_slice() {
-                lines = report::aligned(&packet.to_string(), &describe_like(one, packet));
-            }
             let first = Mismatch {
                 layer: "tcp",
                 field: "len",
@@ -265,13 +264,36 @@ impl Run<'_> {
                 got: total.to_string(),
             };
             let message = format!("the packet has {total} bytes of payload, expected {expected}");
-            return Err(self.failure(packet.span, message, first, lines).into());
+            return Err(self.parts_differ(packet, window, &parts, message, first));
         }
         let first_at = parts.first().map(|p| p.at);
         let mut whole = matcher::join(&parts).unwrap_or_else(|| parts.remove(0));
         // The parts of a super-packet follow each other as fast as the link takes them: it left when its first part did.
         whole.at = first_at.unwrap_or(whole.at);
         Ok(whole)
+    }
+
+    /// The failure of segments that do not make up the expected one.
+    fn parts_differ(
+        &mut self,
+        packet: &Packet,
+        window: Window,
+        parts: &[wire::Packet],
+        message: String,
+        first: Mismatch,
+    ) -> Stop {
+        let texts: Vec<String> = parts.iter().map(|part| describe_like(part, packet)).collect();
+        let edits = match parts {
+            [one] => self.edits_of_packet(packet, one, &texts[0], window),
+            _ => self.edits_of_parts(packet, &texts),
+        };
+        let packets = match texts.as_slice() {
+            [one] => report::aligned(&packet.to_string(), one),
+            _ => Packets { script: packet.to_string(), actual: texts, marks: String::new() },
+        };
+        let label = format!("{}.{} is {}", first.layer, first.field, first.got);
+        let failure = self.failure(packet.span, message, first);
+        Failure { label, packets: Some(packets), edits, ..failure }.into()
     }
 }
 
@@ -300,30 +322,6 @@ fn protocol_name(body: &Body) -> &'static str {
 fn describe_like(found: &wire::Packet, like: &Packet) -> String {
     match &found.body {
         wire::Body::Tcp(t) => matcher::tcp_text(&found.ip, t, like),
-        _ => describe(found),
-    }
-}
-
-/// A packet that is not the one under test.
-fn describe(found: &wire::Packet) -> String {
-    let (source, destination) = (found.ip.source, found.ip.destination);
-    match &found.body {
-        wire::Body::Tcp(t) => {
-            let options: usize = t.options.len();
-            format!(
-                "TCP {source}:{} > {destination}:{} flags {:#05x} seq {} ack {} len {} win {} ({options} options)",
-                t.source, t.destination, t.flags, t.seq, t.ack, t.len, t.window
-            )
-        }
-        wire::Body::Udp(u) => {
-            format!("UDP {source}:{} > {destination}:{} len {}", u.source, u.destination, u.len)
-        }
-        wire::Body::Icmp(i) => {
-            format!("ICMP {source} > {destination} type {} code {} len {}", i.kind, i.code, i.len)
-        }
-        wire::Body::Other(protocol) => match &found.fault {
-            Some(fault) => format!("{}: {}", fault.expected, fault.got),
-            None => format!("protocol {protocol} {source} > {destination}"),
-        },
+        _ => matcher::describe(found),
     }
 }

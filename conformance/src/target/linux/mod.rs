@@ -316,6 +316,12 @@ impl Target for Linux {
         Some(self.shell(folder, text))
     }
 
+    fn environment(&mut self) -> Vec<(String, String)> {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+        let release = release.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
+        vec![("kernel".to_owned(), release)]
+    }
+
     fn event_log(&self) -> Option<String> {
         (self.host == Host::UserMode).then(|| format!("{:016x}", self.log.finish()))
     }

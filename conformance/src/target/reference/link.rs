@@ -12,7 +12,7 @@ const MAX_FRAME: usize = 9000;
 impl Reference {
     /// Keeps a frame of the stack for the script, and answers it where the script does not.
     pub(super) fn watched(&mut self, watch: Watch, frame: FrameOut) {
-        if self.nic == Nic::Ftgmac100 {
+        if matches!(self.nic, Nic::Ftgmac100 | Nic::Tap) {
             let arp = frame.bytes.get(12..14) == Some(&[0x08, 0x06]);
             let own = if arp { watch.arp } else { watch.ndp };
             if let (false, Frame::Ask(answer)) = (own, ethernet::open(&frame.bytes, self.own)) {
@@ -23,7 +23,7 @@ impl Reference {
     }
 
     pub(super) fn deliver_frame(&mut self, frame: &[u8]) -> Result<(), Refusal> {
-        if self.nic != Nic::Ftgmac100 {
+        if !matches!(self.nic, Nic::Ftgmac100 | Nic::Tap) {
             let why = "the TUN device carries no frames: run it with --nic ftgmac100";
             return Err(Refusal::Unsupported(why.into()));
         }

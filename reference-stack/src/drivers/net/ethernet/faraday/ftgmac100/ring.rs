@@ -103,6 +103,20 @@ pub(crate) struct Ftgmac100 {
 }
 
 impl Ftgmac100 {
+    /// Which MAC of the board.
+    pub(crate) fn mac(&self) -> usize {
+        self.mac
+    }
+
+    /// Where it stands in its rings, under Linux's names.
+    pub(crate) fn pointers(&self) -> [(&'static str, usize); 3] {
+        [
+            ("rx_pointer", self.rx_pointer),
+            ("tx_pointer", self.tx_pointer),
+            ("tx_clean_pointer", self.tx_clean_pointer),
+        ]
+    }
+
     /// `ftgmac100_probe`: the device at rest.
     pub(crate) fn new(mac: usize, dev_addr: [u8; 6], profile: &crate::profile::Profile) -> Self {
         // netdev_alloc_skb(): a page fragment with headroom, aligned to a cache line.
