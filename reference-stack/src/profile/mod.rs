@@ -130,6 +130,8 @@ pub struct Profile {
     /// A window of zero counts although an older segment offered more (6.6 and later; asked of
     /// 7.2.13).
     pub zero_window_counts: bool,
+    /// Small buffers come from a cache of their own (`skb_small_head_cache`, 6.3 and later).
+    pub skb_small_head: bool,
     /// The last `SOF_TIMESTAMPING_*` flag: `BIND_PHC`, or `TX_COMPLETION` (6.15 and later).
     pub sof_timestamping_last: u32,
 }
@@ -173,6 +175,7 @@ impl Profile {
             tw_isn_kept: modern,
             challenge_unsent_ack: modern,
             zero_window_counts: modern,
+            skb_small_head: modern,
             sof_timestamping_last: if modern { 1 << 18 } else { 1 << 15 },
         }
     }

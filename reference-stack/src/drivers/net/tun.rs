@@ -8,7 +8,7 @@ use crate::net::core::dev::{
     NETIF_F_HW_CSUM, NETIF_F_SG, NETIF_F_TSO, NetDevice, NetdevTx, netif_receive_skb, tx_frame,
 };
 use crate::net::core::skbuff::{
-    DropReason, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align, skb_orphan,
+    DropReason, NET_SKB_PAD, Skb, alloc_skb_truesize, kfree_skb, skb_data_align, skb_orphan,
 };
 use crate::net::core::timestamping::skb_tx_timestamp;
 use crate::net::ethernet::{ETH_P_IP, ETH_P_IPV6, eth_type_trans};
@@ -91,5 +91,5 @@ fn tun_truesize(net: &Net, len: usize, tap: bool, built: bool) -> u32 {
         return (skb_data_align(len + NET_SKB_PAD) + overhead) as u32 + sk_buff;
     }
     let align = NET_SKB_PAD + if tap { net.profile.net_ip_align as usize } else { 0 };
-    kmalloc_size(skb_data_align(align + len) + overhead) as u32 + sk_buff
+    alloc_skb_truesize(&net.profile, align + len)
 }

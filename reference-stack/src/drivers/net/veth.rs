@@ -5,9 +5,7 @@ use crate::net::Net;
 use crate::net::core::dev::{
     DevId, Driver, ETH_HLEN, NETIF_F_SG, NetDevice, NetdevTx, netif_rx, tx_frame,
 };
-use crate::net::core::skbuff::{
-    DropReason, NET_SKB_PAD, Skb, kfree_skb, kmalloc_size, skb_data_align,
-};
+use crate::net::core::skbuff::{DropReason, NET_SKB_PAD, Skb, alloc_skb_truesize, kfree_skb};
 use crate::net::core::timestamping::skb_tx_timestamp;
 use crate::net::ethernet::eth_type_trans;
 
@@ -39,9 +37,7 @@ pub(crate) fn veth_forward_skb(net: &mut Net, id: DevId, frame: FrameIn) {
         return;
     }
     // The sender's buffer: a head for what it sent, as a socket without fragments makes it.
-    let overhead = net.profile.sizeof_skb_shared_info as usize;
-    let truesize = kmalloc_size(skb_data_align(len + NET_SKB_PAD) + overhead) as u32
-        + net.profile.sizeof_sk_buff;
+    let truesize = alloc_skb_truesize(&net.profile, len + NET_SKB_PAD);
     let mut skb = super::receive(net, id, frame, truesize);
     skb.protocol = eth_type_trans(&mut skb, &net.devs[id]);
     netif_rx(net, skb);

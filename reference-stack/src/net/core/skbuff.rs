@@ -12,6 +12,7 @@ use crate::Nanos;
 use crate::lib::checksum::Csum;
 use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
+use crate::profile::Profile;
 use hw_model::Frag;
 use smallvec::SmallVec;
 use std::ops::{Deref, DerefMut};
@@ -549,8 +550,17 @@ pub(crate) const fn skb_data_align(size: usize) -> usize {
     size.next_multiple_of(64)
 }
 
+/// What a buffer with room for `size` bytes is charged (`alloc_skb`, `kmalloc_reserve`).
+pub(crate) fn alloc_skb_truesize(profile: &Profile, size: usize) -> u32 {
+    let overhead = profile.sizeof_skb_shared_info as usize;
+    let head = skb_data_align(size) + overhead;
+    let small = profile.max_tcp_header as usize + overhead;
+    let head = if profile.skb_small_head && head <= small { small } else { kmalloc_size(head) };
+    head as u32 + profile.sizeof_sk_buff
+}
+
 /// The size of the slab, or of the pages, that a `kmalloc` of `size` bytes gives (`ksize`).
-pub(crate) const fn kmalloc_size(size: usize) -> usize {
+const fn kmalloc_size(size: usize) -> usize {
     match size {
         0..=64 => 64,
         65..=96 => 96,

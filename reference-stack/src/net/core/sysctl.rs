@@ -84,7 +84,7 @@ sysctls! {
     "net.core.netdev_budget" netdev_budget = |_| 300, 0, INT;
     "net.core.netdev_max_backlog" netdev_max_backlog = |_| 1000, 0, INT;
     "net.core.dev_weight" dev_weight = |_| 64, 1, INT;
-    "net.core.optmem_max" optmem_max = |_| 20_480, 0, INT;
+    "net.core.optmem_max" optmem_max = |p| if p.version >= Version::V6_18 { 128 << 10 } else { 20_480 }, 0, INT;
     "net.ipv4.ip_default_ttl" ip_default_ttl = |_| 64, 1, 255;
     "net.ipv4.ip_forward" ip_forward = |_| 0, 0, 1;
     "net.ipv4.ip_no_pmtu_disc" ip_no_pmtu_disc = |_| 0, 0, 3;

@@ -6,7 +6,7 @@
 //! device had to copy.
 
 use super::errqueue::{SockExtendedErr, SockExterr};
-use super::skbuff::{SkBuff, SkbAccounting, kmalloc_size};
+use super::skbuff::{SkBuff, SkbAccounting, alloc_skb_truesize};
 use super::sock::{SockCommon, SockId, Socks};
 use crate::errno::Errno;
 use crate::net::Net;
@@ -100,7 +100,7 @@ impl Ubufs {
 
 /// What the buffer of a notification is charged to its socket's option memory.
 fn notification_truesize(net: &Net) -> u32 {
-    net.profile.sizeof_sk_buff + kmalloc_size(net.profile.sizeof_skb_shared_info as usize) as u32
+    alloc_skb_truesize(&net.profile, 0)
 }
 
 /// Begins a call of its own (`msg_zerocopy_alloc`).

@@ -22,6 +22,7 @@ use crate::net::core::timestamping::{datagram_tstamp, sock_recv_timestamp};
 use crate::net::core::zerocopy::{UbufId, msg_zerocopy_realloc};
 use crate::net::ethernet::{ETH_P_IP, ETH_P_IPV6};
 use crate::net::ipv6::addr::RcvSaddr;
+use crate::net::ipv6::datagram::ip6_datagram_recv_ctl;
 use crate::uapi::{
     IP_PMTUDISC_DO, IPPROTO_UDP, MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_ZEROCOPY, POLLERR,
     POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM, SOCK_DGRAM,
@@ -403,6 +404,7 @@ pub(crate) fn udp_recvmsg(up: &mut UdpSock, net: &mut Net, msg: &mut RecvMsg) ->
     }
     let tstamp = skb.tstamp;
     sock_recv_timestamp(&up.sk, net, msg, tstamp);
+    ip6_datagram_recv_ctl(&up.sk, skb, msg);
     if skb.protocol == ETH_P_IP {
         ip_cmsg_recv(&up.sk, net, skb, msg);
     }

@@ -129,16 +129,31 @@ pub(crate) fn inet6_csk_xmit(net: &mut Net, sk: &mut SockCommon, skb: Skb) -> Re
 pub(crate) fn ip6_xmit(
     net: &mut Net,
     sk: Option<&SockCommon>,
-    mut skb: Skb,
+    skb: Skb,
     fl: &Flow6,
     dst: &Dst,
     tclass: u8,
+) -> Result<(), Errno> {
+    ip6_xmit_hops(net, sk, skb, fl, dst, (tclass, None))
+}
+
+/// The same with the hop limit of this packet alone, if it has one, beside the traffic class.
+///
+/// # Errors
+/// Those of [`ip6_xmit`].
+pub(crate) fn ip6_xmit_hops(
+    net: &mut Net,
+    sk: Option<&SockCommon>,
+    mut skb: Skb,
+    fl: &Flow6,
+    dst: &Dst,
+    (tclass, hop_limit): (u8, Option<u8>),
 ) -> Result<(), Errno> {
     let np = sk.and_then(|sk| sk.pinet6.as_deref());
     let hash = Some(skb.hash).filter(|&h| h != 0);
     let args = Ip6Args {
         tclass,
-        hop_limit: np.and_then(|np| np.hop_limit).unwrap_or(dst.hoplimit),
+        hop_limit: hop_limit.or(np.and_then(|np| np.hop_limit)).unwrap_or(dst.hoplimit),
         label: ip6_make_flowlabel(net, hash, fl, np),
         nexthdr: fl.proto,
     };

@@ -1,6 +1,7 @@
 //! Socket options of the level SOL_IPV6 (Linux `ipv6_sockglue.c`, 5.15).
 
 use super::Ipv6Pinfo;
+use super::datagram::{RXHLIM, RXINFO, RXTCLASS};
 use super::ip6_output::flow_of;
 use super::route::ip6_route_output_flow;
 use crate::errno::Errno;
@@ -19,6 +20,15 @@ fn hops(v: i32) -> Result<Option<u8>, Errno> {
         -1 => Ok(None),
         0..=255 => Ok(Some(v as u8)),
         _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The bit of `rxopt` of an option.
+const fn rxopt_flag(name: i32) -> u8 {
+    match name {
+        IPV6_RECVPKTINFO => RXINFO,
+        IPV6_RECVHOPLIMIT => RXHLIM,
+        _ => RXTCLASS,
     }
 }
 
@@ -65,6 +75,13 @@ pub(crate) fn ipv6_setsockopt(sk: &mut SockCommon, name: i32, value: &[u8]) -> R
             _ => return Err(Errno::EINVAL),
         },
         IPV6_DONTFRAG => np.dontfrag = v != 0,
+        IPV6_RECVPKTINFO | IPV6_RECVHOPLIMIT | IPV6_RECVTCLASS if value.len() < 4 => {
+            return Err(Errno::EINVAL);
+        }
+        IPV6_RECVPKTINFO | IPV6_RECVHOPLIMIT | IPV6_RECVTCLASS => {
+            let flag = rxopt_flag(name);
+            np.rxopt = if v != 0 { np.rxopt | flag } else { np.rxopt & !flag };
+        }
         IPV6_AUTOFLOWLABEL => np.autoflowlabel = Some(v != 0),
         IPV6_MINHOPCOUNT => match v {
             0..=255 => np.min_hopcount = v as u8,
@@ -95,6 +112,9 @@ pub(crate) fn ipv6_getsockopt(
         IPV6_MTU_DISCOVER => i32::from(np.pmtudisc),
         IPV6_MTU => connected_mtu(sk, net)?,
         IPV6_DONTFRAG => i32::from(np.dontfrag),
+        IPV6_RECVPKTINFO | IPV6_RECVHOPLIMIT | IPV6_RECVTCLASS => {
+            i32::from(np.rxopt & rxopt_flag(name) != 0)
+        }
         IPV6_AUTOFLOWLABEL => {
             i32::from(np.autoflowlabel.unwrap_or(net.sysctl.auto_flowlabels == 1))
         }

@@ -62,6 +62,8 @@ pub(crate) struct Ipv6Pinfo {
     /// `IPV6_RECVERR`.
     pub(crate) recverr: bool,
     pub(crate) dontfrag: bool,
+    /// What a reader is told of a datagram's header (`rxopt`).
+    pub(crate) rxopt: u8,
     /// `IPV6_AUTOFLOWLABEL`; `None`: `net.ipv6.auto_flowlabels` decides.
     pub(crate) autoflowlabel: Option<bool>,
     /// `IPV6_MTU`: no larger packets; 0: no limit.
@@ -89,6 +91,7 @@ impl Default for Ipv6Pinfo {
             pmtudisc: crate::uapi::IPV6_PMTUDISC_WANT,
             recverr: false,
             dontfrag: false,
+            rxopt: 0,
             autoflowlabel: None,
             frag_size: 0,
             min_hopcount: 0,

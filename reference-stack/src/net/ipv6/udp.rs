@@ -3,20 +3,19 @@
 
 use super::AfOps;
 use super::addr::{is_linklocal, v4mapped};
-use super::datagram::ipv6_icmp_error;
+use super::datagram::{ip6_datagram_send_ctl, ipv6_icmp_error};
 use super::icmp::{
     ICMPV6_DEST_UNREACH, ICMPV6_PKT_TOOBIG, ICMPV6_PORT_UNREACH, Icmp6Err, icmpv6_err_convert,
     icmpv6_send, update_pmtu,
 };
 use super::ip6_input::ipv6_hdr;
-use super::ip6_output::ip6_xmit;
+use super::ip6_output::ip6_xmit_hops;
 use super::route::{Flow6, ip6_route_output_flow};
 use super::tcp_ipv6::any_is_loopback;
 use crate::errno::Errno;
 use crate::lib::checksum::csum_ipv6_pseudo;
 use crate::net::Net;
 use crate::net::core::dev::DevId;
-use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::{
     DropReason, IpSummed, SKB_HEADROOM, SkBuff, Skb, kfree_skb, skb_data_align,
 };
@@ -141,14 +140,17 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
     if msg.flags & MSG_OOB != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
-    msg.tsflags = sock_cmsg_send(&up.sk, &msg.control)?.tsflags;
+    let ipc = ip6_datagram_send_ctl(&up.sk, net, &msg.control)?;
     let np = up.sk.pinet6.as_deref().ok_or(Errno::EINVAL)?;
-    let (tclass, pmtudisc, dontfrag) = (np.tclass, np.pmtudisc, np.dontfrag);
+    let (tclass, pmtudisc) = (ipc.tclass.unwrap_or(np.tclass), np.pmtudisc);
+    let dontfrag = ipc.dontfrag.unwrap_or(np.dontfrag);
     let mut fl = flow_of(&up.sk, any_is_loopback(*to6.ip(), np.saddr), to6.port());
+    fl.saddr = ipc.saddr.unwrap_or(fl.saddr);
+    fl.oif = ipc.oif;
     if is_linklocal(fl.daddr) && to6.scope_id() != 0 {
         fl.oif = to6.scope_id();
     }
-    let dst = route(up, net, &mut fl, msg.addr.is_none())?;
+    let dst = route(up, net, &mut fl, msg.addr.is_none() && msg.control.is_empty())?;
     let gathered = up.pending.as_ref().map_or(0, |p| p.data.len());
     let total = gathered + len + UDP_HLEN + 40;
     let whole = total <= dst.mtu as usize;
@@ -178,8 +180,8 @@ fn send(up: &mut UdpSock, net: &mut Net, msg: &mut SendMsg, to: SocketAddr) -> I
     let uarg = udp_zerocopy(up, net, msg, whole, &dst)?;
     let mut skb = build(up, net, &data, &fl, whole);
     skb.uarg = uarg;
-    skb.tx_tstamp = datagram_tstamp(&mut up.sk, msg.tsflags);
-    match ip6_xmit(net, Some(&up.sk), skb, &fl, &dst, tclass) {
+    skb.tx_tstamp = datagram_tstamp(&mut up.sk, ipc.sockc.tsflags);
+    match ip6_xmit_hops(net, Some(&up.sk), skb, &fl, &dst, (tclass, ipc.hlimit)) {
         Ok(()) => net.mib.inc(Udp6::OutDatagrams),
         Err(Errno::ENOBUFS) if !recverr(&up.sk) => net.mib.inc(Udp6::SndbufErrors),
         Err(e) => return Err(e),
