@@ -237,7 +237,12 @@ impl Kernel {
 
     /// A waiting send that ends early refers to its pages no more.
     fn zerocopy_give_up(&mut self, call: &Blocked) {
-        let Blocked::Send { file, msg } = call else { return };
+        let (file, msg) = match call {
+            Blocked::Send { file, msg } => (file, Some(msg)),
+            Blocked::Sendmmsg(call) => (&call.file, call.left.front()),
+            _ => return,
+        };
+        let Some(msg) = msg else { return };
         if let Some(FileKind::Socket(sock)) = self.fs.file(*file).map(|f| f.kind) {
             let failed = msg.taken() == 0;
             af_inet::zerocopy_end(&mut self.socks, &mut self.net, sock.sk, msg.uarg, failed);

@@ -1,6 +1,7 @@
 //! Dispatch: decodes a call, runs it, and keeps one that has to wait as plain data.
 
 use super::files::{try_epoll_wait, try_select, try_splice};
+use super::mmsg::{self, Recvmmsg, Sendmmsg};
 use super::{Call, Fd, FdSets, PollFd, Ret, SockAddr, SysResult, TaskId};
 use crate::errno::Errno;
 use crate::fs::file::FilesId;
@@ -60,6 +61,8 @@ pub(crate) enum Blocked {
         max: usize,
     },
     Splice(Splice),
+    Sendmmsg(Box<Sendmmsg>),
+    Recvmmsg(Box<Recvmmsg>),
     /// close(2) under SO_LINGER, after the FIN was queued.
     Close {
         sk: SockId,
@@ -84,6 +87,8 @@ impl Blocked {
             | Self::Recv { file, .. }
             | Self::EpollWait { file, .. } => [Some(*file), None],
             Self::Splice(splice) => [Some(splice.from), Some(splice.to)],
+            Self::Sendmmsg(call) => [Some(call.file), None],
+            Self::Recvmmsg(call) => [Some(call.file), None],
             Self::Poll { .. } | Self::Select { .. } | Self::Close { .. } => [None, None],
         }
     }
@@ -112,6 +117,8 @@ impl Blocked {
                 Ok(received(&mut msg.clone(), msg.buf.len()))
             }
             Self::Splice(splice) if splice.moved() > 0 => Ok(Ret::Int(splice.moved() as i64)),
+            Self::Sendmmsg(call) if call.sent > 0 => Ok(Ret::Int(call.sent as i64)),
+            Self::Recvmmsg(call) if !call.got.is_empty() => Ok(Ret::Messages(call.got.clone())),
             _ => Err(Errno::EINTR),
         }
     }
@@ -159,6 +166,7 @@ fn begin(k: &mut Kernel, task: TaskId, files: FilesId, call: Call) -> Result<Out
         | Call::Fcntl { .. }
         | Call::Ioctl { .. }
         | Call::Dup { .. } => done(at_once(k, files, call)?),
+        Call::Sendmmsg { .. } | Call::Recvmmsg { .. } => mmsg::begin(k, task, files, call),
         other => super::files::begin(k, task, files, other),
     }
 }
@@ -173,15 +181,7 @@ fn begin_io(
 ) -> Result<Outcome, Errno> {
     let send = |k: &mut Kernel, fd, addr, msg: SendMsg| {
         let file = sockfd_lookup_light(k, files, fd)?;
-        let addr = match addr {
-            Some(SockAddr::Unspec) if msg.flags & MSG_FASTOPEN != 0 => {
-                return Err(Errno::EOPNOTSUPP);
-            }
-            Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
-            Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
-            addr => addr.and_then(SockAddr::inet),
-        };
-        let msg = SendMsg { nonblock: msg.flags & MSG_DONTWAIT != 0, addr, fault, ..msg };
+        let msg = sendmsg_of(msg, addr, fault)?;
         Ok(wait_start(k, task, files, Blocked::Send { file, msg }))
     };
     let receive = |k: &mut Kernel, fd, len, controllen, flags| {
@@ -208,6 +208,24 @@ fn begin_io(
         Call::Recvmsg { fd, len, controllen, flags } => receive(k, fd, len, controllen, flags),
         _ => Err(Errno::EFAULT),
     }
+}
+
+/// A message with its address as the protocols take it.
+///
+/// # Errors
+/// EINVAL and EAFNOSUPPORT for an address of a family that cannot be sent to.
+pub(super) fn sendmsg_of(
+    msg: SendMsg,
+    addr: Option<SockAddr>,
+    fault: bool,
+) -> Result<SendMsg, Errno> {
+    let addr = match addr {
+        Some(SockAddr::Unspec) if msg.flags & MSG_FASTOPEN != 0 => return Err(Errno::EOPNOTSUPP),
+        Some(SockAddr::Unspec) => return Err(Errno::EINVAL),
+        Some(SockAddr::Other(_)) => return Err(Errno::EAFNOSUPPORT),
+        addr => addr.and_then(SockAddr::inet),
+    };
+    Ok(SendMsg { nonblock: msg.flags & MSG_DONTWAIT != 0, addr, fault, ..msg })
 }
 
 /// The calls that never wait.
@@ -445,7 +463,10 @@ fn timeout_of(k: &Kernel, blocked: &Blocked) -> Option<u64> {
         _ => return None,
     };
     let time = match blocked {
-        Blocked::Connect { .. } | Blocked::Write { .. } | Blocked::Send { .. } => sk.sk_sndtimeo,
+        Blocked::Connect { .. }
+        | Blocked::Write { .. }
+        | Blocked::Send { .. }
+        | Blocked::Sendmmsg(_) => sk.sk_sndtimeo,
         _ => sk.sk_rcvtimeo,
     };
     (time != MAX_SCHEDULE_TIMEOUT).then_some(time)
@@ -505,6 +526,8 @@ fn try_once(k: &mut Kernel, files: FilesId, call: &mut Blocked, timed_out: bool)
         Blocked::Select { sets } => try_select(k, files, sets, timed_out),
         Blocked::EpollWait { file, max } => Ok(try_epoll_wait(k, *file, *max, timed_out)),
         Blocked::Splice(splice) => try_splice(k, splice, timed_out),
+        Blocked::Sendmmsg(call) => mmsg::try_sendmmsg(k, call, timed_out),
+        Blocked::Recvmmsg(call) => mmsg::try_recvmmsg(k, call, timed_out),
         Blocked::Close { sk } => {
             if !timed_out && tcp_lingering(&k.socks, *sk) {
                 return Ok(Progress::Wait);
@@ -516,7 +539,7 @@ fn try_once(k: &mut Kernel, files: FilesId, call: &mut Blocked, timed_out: bool)
 }
 
 /// What a receiving call returns: `len` is what it says, which MSG_TRUNC makes more than it took.
-fn received(msg: &mut RecvMsg, len: usize) -> Ret {
+pub(super) fn received(msg: &mut RecvMsg, len: usize) -> Ret {
     let RecvMsg { buf, addr, msg_flags, control, .. } = std::mem::take(msg);
     Ret::Data { len, data: buf, addr: addr.map(SockAddr::from), msg_flags, control }
 }

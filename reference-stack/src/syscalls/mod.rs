@@ -2,10 +2,11 @@
 
 mod calls;
 mod files;
+mod mmsg;
 mod types;
 
 pub(crate) use calls::{Blocked, Outcome, resume, start};
-pub use types::{Cmsg, EpollEvent, FdSets};
+pub use types::{Cmsg, EpollEvent, FdSets, MmsgRoom, MmsgSend};
 
 use crate::errno::Errno;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -157,6 +158,19 @@ pub enum Call {
         controllen: usize,
         flags: i32,
     },
+    /// sendmmsg(2).
+    Sendmmsg {
+        fd: Fd,
+        msgs: Vec<MmsgSend>,
+        flags: i32,
+    },
+    /// recvmmsg(2); `timeout` in nanoseconds, `None` where the pointer is NULL.
+    Recvmmsg {
+        fd: Fd,
+        rooms: Vec<MmsgRoom>,
+        flags: i32,
+        timeout: Option<u64>,
+    },
     Close {
         fd: Fd,
     },
@@ -300,6 +314,8 @@ pub enum Ret {
         /// Control messages, as far as there was room for them.
         control: Vec<Cmsg>,
     },
+    /// recvmmsg(2)'s messages, each a [`Ret::Data`].
+    Messages(Vec<Ret>),
     /// getsockopt(2)'s value.
     Opt(Vec<u8>),
     /// getsockname(2), getpeername(2).
@@ -338,6 +354,7 @@ impl Ret {
             Self::Data { len, .. } => *len as i64,
             Self::Poll { ready, .. } | Self::Select { ready, .. } => i64::from(*ready),
             Self::Epoll(events) => events.len() as i64,
+            Self::Messages(messages) => messages.len() as i64,
             Self::Opt(_) | Self::Addr(_) | Self::Pipe(_) => 0,
         }
     }
@@ -361,6 +378,8 @@ impl Call {
             Self::Sendmsg { .. } => "sendmsg",
             Self::Recvfrom { .. } => "recvfrom",
             Self::Recvmsg { .. } => "recvmsg",
+            Self::Sendmmsg { .. } => "sendmmsg",
+            Self::Recvmmsg { .. } => "recvmmsg",
             Self::Close { .. } => "close",
             Self::Shutdown { .. } => "shutdown",
             Self::Setsockopt { .. } => "setsockopt",

@@ -1,6 +1,7 @@
 //! Structures that calls pass and return.
 
-use super::Fd;
+use super::{Fd, SockAddr};
+use std::sync::Arc;
 
 /// A control message of sendmsg(2) or recvmsg(2) (`struct cmsghdr` with its data).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,6 +13,28 @@ pub struct Cmsg {
     /// The data's bytes in the machine's own order; fewer than the kernel had where the room
     /// ended (MSG_CTRUNC).
     pub data: Vec<u8>,
+}
+
+/// A message of sendmmsg(2) (`struct mmsghdr`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MmsgSend {
+    /// The vector's bytes joined.
+    pub data: Arc<Vec<u8>>,
+    /// The vector's lengths; none: one buffer.
+    pub iov: Vec<usize>,
+    /// Control messages.
+    pub control: Vec<Cmsg>,
+    /// Where to.
+    pub addr: Option<SockAddr>,
+}
+
+/// The room for a message of recvmmsg(2), bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MmsgRoom {
+    /// For its data.
+    pub len: usize,
+    /// For its control messages.
+    pub controllen: usize,
 }
 
 /// `struct epoll_event`.
