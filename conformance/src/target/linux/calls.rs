@@ -78,6 +78,8 @@ impl Caller {
                 let len = host_sys::read(*fd, &mut buf)?;
                 Ok(data(buf, Received { len, ..Received::default() }))
             }
+            // The scripts' language has neither.
+            Call::Sendmmsg { .. } | Call::Recvmmsg { .. } => Err(ENOSYS),
             Call::Close { fd } => done(host_sys::close(*fd)?),
             Call::Shutdown { fd, how } => done(host_sys::shutdown(*fd, *how)?),
             Call::Setsockopt { fd, level, name, value } => {

@@ -1,6 +1,7 @@
 //! Time stamps of packets (SO_TIMESTAMP, SO_TIMESTAMPING; Linux `net/core/sock.c`, `skbuff.c`,
 //! `net/socket.c`, 5.15): what a socket asks for, stamps of what arrives, and stamps of what leaves,
-//! which come by the error queue. There is no hardware clock, so there are software stamps only.
+//! which come by the error queue. There is no hardware clock, so there are software stamps only. The
+//! device of a stamp (SOF_TIMESTAMPING_OPT_CMSG, OPT_PKTINFO) is not told.
 
 use super::errqueue::{SockExtendedErr, SockExterr, sock_queue_err_skb};
 use super::scm::put_cmsg;
@@ -107,7 +108,8 @@ pub(crate) fn sock_set_timestamping(
             (_, Some((snd_una, _))) => snd_una.0,
         };
     }
-    if on(SOF_TIMESTAMPING_OPT_STATS) && !on(SOF_TIMESTAMPING_OPT_TSONLY) {
+    // The statistics are not built: refused rather than taken and not given.
+    if on(SOF_TIMESTAMPING_OPT_STATS) {
         return Err(Errno::EINVAL);
     }
     sk.tstamp.tskey = tskey;
