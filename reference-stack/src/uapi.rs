@@ -187,6 +187,8 @@ pub const TCP_CONGESTION: i32 = 13;
 pub const TCP_MD5SIG: i32 = 14;
 pub const TCP_THIN_LINEAR_TIMEOUTS: i32 = 16;
 pub const TCP_THIN_DUPACK: i32 = 17;
+/// `TCP_MD5SIG_EXT`.
+pub const TCP_MD5SIG_EXT: i32 = 32;
 pub const TCP_USER_TIMEOUT: i32 = 18;
 pub const TCP_FASTOPEN: i32 = 23;
 pub const TCP_TIMESTAMP: i32 = 24;

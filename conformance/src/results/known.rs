@@ -1,6 +1,7 @@
 //! Known results: the cases that a target is known to fail, each with its reason.
 //!
-//! One file a target, `conformance/expected/TARGET.toml`:
+//! One file a target, `conformance/expected/TARGET.toml`, and one a target and kernel,
+//! `conformance/expected/TARGET-KERNEL.toml`, for runs of that kernel alone:
 //!
 //! ```toml
 //! [[known]]
@@ -23,7 +24,8 @@ use super::{CaseResult, Nic, Status, Variant};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownResult {
-    /// The case, as [`CaseResult::id`].
+    /// The case, as [`CaseResult::id`], or the end of it from a folder on: what stands before depends on the folder that
+    /// was named.
     pub id: String,
     /// Only through this attachment; absent: through every one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +39,7 @@ pub struct KnownResult {
 
 impl KnownResult {
     fn covers(&self, case: &CaseResult) -> bool {
-        self.id == case.id
+        case.id.strip_suffix(&self.id).is_some_and(|above| above.is_empty() || above.ends_with('/'))
             && self.nic.is_none_or(|nic| nic == case.nic)
             && self.variant.is_none_or(|variant| variant == case.variant)
     }
@@ -93,6 +95,13 @@ impl KnownResults {
             }
         }
         Ok(list)
+    }
+
+    /// Adds the entries of another list.
+    #[must_use]
+    pub fn with(mut self, more: KnownResults) -> KnownResults {
+        self.known.extend(more.known);
+        self
     }
 
     /// The text of the list, sorted by case.

@@ -17,6 +17,8 @@ const IPV6_PREFIX: u8 = 48;
 pub(crate) struct Config {
     /// IP version of sockets and packets.
     pub(crate) variant: Variant,
+    /// The runner chose the IP version, not the script.
+    pub(crate) variant_asked: bool,
     pub(crate) addresses: Addresses,
     pub(crate) bind_port: u16,
     pub(crate) connect_port: u16,
@@ -58,6 +60,7 @@ impl Config {
         let none = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Config {
             variant: Variant::Ipv4,
+            variant_asked: false,
             addresses: Addresses {
                 local: none,
                 prefix: 16,
@@ -90,7 +93,7 @@ impl Config {
         variant: Option<Variant>,
         command_line: &[(String, Option<String>)],
     ) -> Result<Self, ScriptError> {
-        let mut config = Config::start();
+        let mut config = Config { variant_asked: variant.is_some(), ..Config::start() };
         let mut given = GivenAddresses::default();
         for line in own {
             config.set(&mut given, &line.name, line.value.as_deref(), line.span).map_err(

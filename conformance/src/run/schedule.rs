@@ -14,6 +14,7 @@ use super::calls::{CallError, Calls, Check, Prepared};
 use super::commands::{CommandError, Shell};
 use super::config::Config;
 use super::connection::Sockets;
+use super::icmp_names;
 use super::matcher::Mismatch;
 use super::recorder::Recorder;
 use super::report::{self, Failure};
@@ -21,7 +22,7 @@ use super::sample;
 use super::state;
 use super::values::Values;
 use crate::results::{Evidence, Timing};
-use crate::script::ast::{Action, Body, Call, Direction, Event, Packet, Script, Time};
+use crate::script::ast::{Action, Body, Call, Direction, Event, Icmp, Packet, Script, Time};
 use crate::script::code::{self, Env};
 use crate::script::{ScriptError, Source, Span};
 use crate::target::{Refusal, Target, Thread};
@@ -350,6 +351,19 @@ impl<'a> Run<'a> {
 
     fn unsupported(&self, span: Span, what: &str) -> Stop {
         Stop::Unsupported(format!("{}: {what} is not supported", self.source.place(span)))
+    }
+
+    /// Type, code and bytes 4 to 7 of an ICMP message. A name that the IP version lacks is a mistake of the script, but
+    /// not if the script did not choose that version.
+    fn icmp_numbers(&self, icmp: &Icmp, v4: bool) -> Result<(u8, u8, [u8; 4]), Stop> {
+        let read = || {
+            let (kind, code) = icmp_names::numbers(self.source, icmp, v4)?;
+            Ok((kind, code, icmp_names::rest(self.source, icmp, v4, kind, code)?))
+        };
+        read().map_err(|error: ScriptError| match self.config.variant_asked {
+            true => Stop::Unsupported(error.one_line()),
+            false => Stop::Broken(error),
+        })
     }
 
     /// Lets time pass until an event is due; late ones fail.

@@ -35,6 +35,8 @@ const HYSTART_DETECT: &str = "/sys/module/tcp_cubic/parameters/hystart_detect";
 const PORT: Port = Port(0);
 /// How long after a frame's arrival its interrupts may come, nanoseconds: longer than the interrupt mitigation waits.
 const SETTLE_NS: Nanos = 200_000;
+/// What looking at a packet takes: a quarter of what upstream's tool was measured to take.
+const PACKET_READ_NS: u64 = 1_000;
 /// How long an interface has before the run, nanoseconds: the PHY's state machine runs once a second.
 const BRING_UP_NS: Nanos = 3_000_000_000;
 
@@ -250,8 +252,9 @@ impl Reference {
                 let kind = match *qdisc {
                     Qdisc::Default => QdiscKind::Default,
                     Qdisc::Pfifo { limit } => QdiscKind::Pfifo(limit),
-                    Qdisc::Fq { .. } | Qdisc::FqCodel { .. } => {
-                        let why = "the reference has no qdisc but pfifo and pfifo_fast";
+                    Qdisc::Fq { limit } => QdiscKind::Fq(limit),
+                    Qdisc::FqCodel { .. } => {
+                        let why = "the reference has no qdisc but fq, pfifo and pfifo_fast";
                         return Err(Refusal::Unsupported(why.into()));
                     }
                 };
@@ -409,6 +412,14 @@ impl Target for Reference {
                 return;
             }
         }
+    }
+
+    fn packet_was_read(&mut self) {
+        let until = self.kernel.now() + PACKET_READ_NS;
+        while self.kernel.now() < until {
+            self.step(until);
+        }
+        self.collect();
     }
 
     fn is_idle(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::{AdminError, Kernel};
 use crate::errno::Errno;
 use crate::net::core::dev::{self, NETIF_F_GRO, NETIF_F_HW_CSUM, NETIF_F_SG, NETIF_F_TSO};
-use crate::net::sched::Qdisc;
+use crate::net::sched::{Fq, Qdisc};
 
 /// A queueing discipline that a device can be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum QdiscKind {
     Default,
     /// `pfifo`: one queue of this many packets, `None`: the device's transmit queue length.
     Pfifo(Option<u32>),
+    /// `fq`: fair queueing with pacing; packets that it holds, `None`: 10,000.
+    Fq(Option<u32>),
 }
 
 impl Kernel {
@@ -26,6 +28,10 @@ impl Kernel {
             QdiscKind::Pfifo(limit) => {
                 let limit = limit.map_or(self.net.devs[id].tx_queue_len, |n| n as usize);
                 Some(Qdisc::pfifo(limit))
+            }
+            QdiscKind::Fq(limit) => {
+                let frame_len = self.net.devs[id].frame_len();
+                Some(Qdisc::Fq(Box::new(Fq::new(frame_len, self.net.time.hz(), limit))))
             }
         };
         dev::dev_graft_qdisc(&mut self.net, id, qdisc);

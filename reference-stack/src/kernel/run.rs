@@ -2,6 +2,7 @@
 
 use super::{FrameIn, FrameOut, Kernel, Port};
 use crate::Nanos;
+use crate::net::core::dev::xmit::qdisc_watchdog;
 use crate::net::core::dev::{self, PacketType};
 use crate::net::core::neighbour::neigh_timer_handler;
 use crate::net::core::skbuff::{DropReason, Skb, kfree_skb};
@@ -264,6 +265,7 @@ impl Kernel {
                 HrtimerId::Pacing(_) => "pacing",
                 HrtimerId::CompressedAck(_) => "compressed ACK",
                 HrtimerId::Task(_) => "a call's time-out",
+                HrtimerId::Qdisc(_) => "a queueing discipline",
             });
             let Self { socks, net, .. } = self;
             match id {
@@ -276,6 +278,7 @@ impl Kernel {
                     tcp_timer::tcp_compressed_ack_kick(socks, net, sk);
                 }
                 HrtimerId::Task(task) => self.task_timeout(task),
+                HrtimerId::Qdisc(dev) => qdisc_watchdog(net, dev),
             }
             self.run_softirqs();
         }

@@ -94,8 +94,10 @@ impl Kernel {
         let files = self.files_of(task).expect("a task that exists");
         assert!(!self.is_blocked(task), "a waiting task makes no calls");
         self.net.log.call(task, &call);
+        self.net.softnet.in_task = true;
         let outcome = syscalls::start(self, task, files, call);
         self.release_sock(task);
+        self.net.softnet.in_task = false;
         let result = match outcome {
             Outcome::Done(result) => Some(result),
             Outcome::Wait(blocked) => {
@@ -220,7 +222,9 @@ impl Kernel {
     fn resume_task(&mut self, task: TaskId, timed_out: bool) {
         let Some(files) = self.files_of(task) else { return };
         let Some(mut blocked) = self.take_blocked(task) else { return };
+        self.net.softnet.in_task = true;
         let result = syscalls::resume(self, files, &mut blocked, timed_out);
+        self.net.softnet.in_task = false;
         self.release_sock(task);
         match result {
             Some(result) => self.finish(task, &blocked, result),

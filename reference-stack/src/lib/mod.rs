@@ -2,6 +2,7 @@
 
 pub(crate) mod checksum;
 pub mod hash;
+pub(crate) mod md5;
 pub(crate) mod random;
 pub mod seqnum;
 pub mod shared;

@@ -118,6 +118,14 @@ pub struct Profile {
     /// A reset of a request has to stand at RCV.NXT exactly (later stable kernels; held against
     /// 6.1.192).
     pub reqsk_rst_exact: bool,
+    /// A burst takes bytes of the next super-packet to be as long as it may (`tcp_grow_skb`, 6.10
+    /// and later).
+    pub tcp_grow_skb: bool,
+    /// An ACK of what was never sent is answered (RFC 5961 5.2; 7.1, and stable 6.18).
+    pub challenge_unsent_ack: bool,
+    /// A path MTU that was learned does not lower the segment size that is announced (asked of
+    /// 7.2; 6.1 and 6.18 announce less).
+    pub advmss_ignores_pmtu: bool,
     /// TCP_INFO tells that a socket was made by Fast Open (`TCPI_OPT_TFO_CHILD`, 6.16 and later).
     pub tcpi_tfo_child: bool,
     /// A connection that replaces one in TIME-WAIT starts beyond its last number, and whatever the
@@ -137,13 +145,14 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile of a version on x86_64 with HZ=1000 and 1 GiB, as the virtual-time oracle has.
+    /// The profile of a version on x86_64 with 1 GiB; HZ is that of the kernel which was asked:
+    /// 1000 of the virtual-time oracle, 250 of the 6.18 that ran on a machine.
     pub fn new(version: Version) -> Self {
         let modern = version >= Version::V6_18;
         Self {
             version,
             arch: Arch::X86_64,
-            hz: 1000,
+            hz: if version == Version::V6_18 { 250 } else { 1000 },
             mem_mib: 1024,
             sizeof_sk_buff: 256,
             sizeof_skb_shared_info: 320,
@@ -177,6 +186,9 @@ impl Profile {
             zero_window_counts: modern,
             skb_small_head: modern,
             sof_timestamping_last: if modern { 1 << 18 } else { 1 << 15 },
+            tcp_grow_skb: modern,
+            challenge_unsent_ack: modern,
+            advmss_ignores_pmtu: version == Version::V7_2,
         }
     }
 

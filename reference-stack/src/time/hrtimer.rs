@@ -2,6 +2,7 @@
 
 use super::super::syscalls::TaskId;
 use crate::Nanos;
+use crate::net::core::dev::DevId;
 use crate::net::core::sock::SockId;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ pub enum HrtimerId {
     CompressedAck(SockId),
     /// A task's time-out in poll(2) or a sleep.
     Task(TaskId),
+    /// `qdisc_watchdog`: a queued packet's time to leave has come.
+    Qdisc(DevId),
 }
 
 /// The pending high-resolution timers of a machine.

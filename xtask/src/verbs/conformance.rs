@@ -123,9 +123,12 @@ fn on_target(
     ui: &mut Ui,
 ) -> miette::Result<Ran> {
     let work = work_of(args, target, scripts);
+    let version = super::version(&args.kernel.kernel)?;
+    let of_kernel = format!("{}-{}", target.word(), version.name());
+    let listed = known(&places.expected(target.word()))?.with(known(&places.expected(&of_kernel))?);
     let how = How {
         target,
-        version: super::version(&args.kernel.kernel)?,
+        version,
         parse_only: args.parse_only,
         twice: args.check_determinism,
         pcap: args.pcap.as_deref(),
@@ -134,7 +137,7 @@ fn on_target(
         bless: args.bless,
         defines: args.defines.iter().cloned().collect(),
         options: args.tool.0.clone(),
-        known: &known(&places.expected(target.word()))?,
+        known: &listed,
         jobs: super::jobs(args.jobs),
     };
     let real_kernel = matches!(target, TargetName::Linux | TargetName::Uml) && !args.parse_only;

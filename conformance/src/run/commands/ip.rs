@@ -4,9 +4,16 @@ use std::net::IpAddr;
 
 use super::CommandError;
 use super::programs::not_supported;
-use crate::target::{Admin, RouteVerb, Target};
+use crate::target::{Admin, Refusal, RouteVerb, Target};
 
-pub(super) fn run(target: &mut dyn Target, args: &[&str]) -> Result<i32, CommandError> {
+/// What ip(8) exits with when the kernel refuses; a shell goes on, and what it said is noted.
+const REFUSED: i32 = 2;
+
+pub(super) fn run(
+    target: &mut dyn Target,
+    args: &[&str],
+    notes: &mut Vec<String>,
+) -> Result<i32, CommandError> {
     let (v6, args) = match args {
         ["-4", rest @ ..] => (Some(false), rest),
         ["-6", rest @ ..] => (Some(true), rest),
@@ -29,8 +36,14 @@ pub(super) fn run(target: &mut dyn Target, args: &[&str]) -> Result<i32, Command
         ["neigh" | "neighbor" | "n", verb, rest @ ..] => neigh(verb, rest)?,
         _ => return Err(not_supported("ip", args)),
     };
-    target.administrate(&what)?;
-    Ok(0)
+    match target.administrate(&what) {
+        Ok(()) => Ok(0),
+        Err(Refusal::Invalid(why)) => {
+            notes.push(format!("ip: {why}"));
+            Ok(REFUSED)
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// `ip neigh add|replace|del ADDRESS [lladdr MAC] [dev X] [nud permanent]`.

@@ -22,7 +22,7 @@ impl Shell {
         let program = name.rsplit('/').next().unwrap_or(name);
         match program {
             "sysctl" => sysctl(target, args, &mut streams.output),
-            "ip" => ip::run(target, args),
+            "ip" => ip::run(target, args, &mut self.notes),
             "tc" => link::tc(target, args),
             "ethtool" => link::ethtool(target, args),
             "nstat" => self.nstat(target, args, &mut streams.output),

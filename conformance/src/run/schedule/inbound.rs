@@ -148,8 +148,7 @@ impl Run<'_> {
     fn inbound_icmp(&mut self, packet: &Packet, icmp: &Icmp) -> Result<Vec<u8>, Stop> {
         let socket = self.sockets.current();
         let ip = self.ip_parts(socket, &packet.ip);
-        let (kind, code) = icmp_names::numbers(self.source, icmp, ip.source.is_ipv4())?;
-        let rest = icmp_names::rest(self.source, icmp, ip.source.is_ipv4(), kind, code)?;
+        let (kind, code, rest) = self.icmp_numbers(icmp, ip.source.is_ipv4())?;
         let error = icmp_names::is_error(kind, ip.source.is_ipv4());
         let mut quoted = Vec::new();
         if error {

@@ -84,9 +84,7 @@ impl Run<'_> {
             }
             (Body::Icmp(icmp), wire::Body::Icmp(message)) => {
                 matcher::compare_ip(&packet.ip, &actual.ip, &mut out);
-                let v4 = actual.ip.source.is_ipv4();
-                let (kind, code) = icmp_names::numbers(self.source, icmp, v4)?;
-                let rest = icmp_names::rest(self.source, icmp, v4, kind, code)?;
+                let (kind, code, rest) = self.icmp_numbers(icmp, actual.ip.source.is_ipv4())?;
                 out.check("icmp", "type", kind, message.kind);
                 out.check("icmp", "code", code, message.code);
                 if icmp.mtu.is_some() || icmp.id.is_some() {
@@ -252,6 +250,7 @@ impl Run<'_> {
             }
             total += len;
             parts.push(found);
+            self.target.packet_was_read();
             if total >= expected || !may_join {
                 break;
             }

@@ -200,7 +200,10 @@ pub(crate) struct SockCommon {
 pub(crate) enum PacingStatus {
     #[default]
     None,
+    /// TCP keeps the time between packets (`SK_PACING_NEEDED`).
     Needed,
+    /// The queueing discipline does (`SK_PACING_FQ`).
+    Fq,
 }
 
 /// Buffers queued at a socket or device, in order. A snapshot copies their heads and shares their

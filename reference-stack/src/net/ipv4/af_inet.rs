@@ -621,6 +621,7 @@ fn begin_fastopen(
     let request = TcpFastopenRequest {
         cookie: Some(TcpFastopenCookie::default()),
         data: msg.data.clone(),
+        fault: msg.fault,
         copied: 0,
         uarg: msg.uarg,
     };

@@ -298,6 +298,11 @@ pub(crate) fn inet_csk_complete_hashdance(
     child: SockId,
 ) {
     inet_csk_reqsk_queue_drop(socks, net, listener, req_id);
+    reqsk_queue_add(socks, listener, child);
+}
+
+/// A connection may be accepted (`inet_csk_reqsk_queue_add`).
+pub(crate) fn reqsk_queue_add(socks: &mut Socks, listener: SockId, child: SockId) {
     if let Some(tp) = socks.tcp_mut(listener) {
         tp.icsk.accept_queue.push_back(child);
         tp.sk.sk_ack_backlog += 1;

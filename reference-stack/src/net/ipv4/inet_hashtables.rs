@@ -10,6 +10,7 @@ use crate::net::core::sock::{Sock, SockCommon, SockId, Socks, TcpState};
 use crate::net::ipv4::inet_timewait_sock::inet_twsk_deschedule_put;
 use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_ipv4::tcp_twsk_unique;
+use crate::net::ipv4::tcp_md5::Ends;
 use crate::net::ipv4::tcp_sock::{RequestSock, TimewaitSock, V6Addrs};
 use smallvec::SmallVec;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -116,6 +117,14 @@ pub(crate) fn conn_key(sk: &SockCommon, sport: u16) -> ConnKey {
 }
 
 impl RequestSock {
+    /// The addresses of its answers.
+    pub(crate) fn ends(&self) -> Ends {
+        match self.ir_v6 {
+            Some(V6Addrs { saddr, daddr }) => Ends { saddr: saddr.into(), daddr: daddr.into() },
+            None => Ends { saddr: self.ir_loc_addr.into(), daddr: self.ir_rmt_addr.into() },
+        }
+    }
+
     /// The key of the connection that it asks for.
     pub(crate) fn key(&self) -> ConnKey {
         let (sport, dport) = (self.ir_num, self.ir_rmt_port);

@@ -37,6 +37,7 @@ pub(crate) fn inet_twsk_hashdance(
 
 fn from_socket(tp: &TcpSock, state: TcpState) -> TimewaitSock {
     TimewaitSock {
+        tw_md5sig_info: tp.md5sig_info.clone(),
         id: tp.sk.id,
         tw_saddr: tp.sk.inet_rcv_saddr,
         tw_daddr: tp.sk.inet_daddr,

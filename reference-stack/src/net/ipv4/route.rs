@@ -100,6 +100,8 @@ pub(crate) struct Dst {
     pub(crate) mtu: u32,
     /// `ip_mtu_locked`.
     pub(crate) mtu_locked: bool,
+    /// The MTU that the segment size to announce follows from.
+    pub(crate) advmss_mtu: u32,
     /// RTAX_ADVMSS of the route; 0: from the MTU.
     pub(crate) metric_advmss: u32,
     /// RTAX_WINDOW; 0: not set.
@@ -125,10 +127,10 @@ impl Dst {
             return self.metric_advmss;
         }
         if self.nexthop.is_ipv6() {
-            return crate::net::ipv6::route::ip6_default_advmss(net, self.mtu);
+            return crate::net::ipv6::route::ip6_default_advmss(net, self.advmss_mtu);
         }
         let floor = net.sysctl.min_adv_mss as u32;
-        self.mtu.saturating_sub(40).max(floor).min(65535 - 40)
+        self.advmss_mtu.saturating_sub(40).max(floor).min(65535 - 40)
     }
 
     /// Whether it still holds (`dst_check`).
@@ -382,11 +384,11 @@ fn mkroute_output(
     let gateway = res.filter(|_| rt_type == RtType::Unicast).and_then(|r| r.nh.gw);
     let metrics = res.map_or_else(Metrics::default, |r| r.info.metrics);
     let learned = net.ip.fnhe.get(dev, fl.daddr, net.jiffies());
-    let mtu = match (learned, metrics.mtu) {
-        (Some(p), _) => p.mtu,
-        (None, 0) => device.mtu.min(IP_MAX_MTU),
-        (None, mtu) => mtu.min(IP_MAX_MTU),
+    let route_mtu = match metrics.mtu {
+        0 => device.mtu.min(IP_MAX_MTU),
+        mtu => mtu.min(IP_MAX_MTU),
     };
+    let mtu = learned.map_or(route_mtu, |p| p.mtu);
     Ok(Dst {
         dev,
         nexthop: gateway.unwrap_or(fl.daddr).into(),
@@ -396,6 +398,7 @@ fn mkroute_output(
         prefsrc: fl.saddr,
         mtu,
         mtu_locked: metrics.mtu_lock || learned.is_some_and(|p| p.locked),
+        advmss_mtu: if net.profile.advmss_ignores_pmtu { route_mtu } else { mtu },
         metric_advmss: metrics.advmss,
         metric_window: metrics.window,
         hoplimit: metrics.hoplimit,

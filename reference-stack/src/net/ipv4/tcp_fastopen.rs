@@ -147,6 +147,8 @@ pub(crate) struct TcpFastopenRequest {
     pub(crate) cookie: Option<TcpFastopenCookie>,
     /// What the caller wants to send.
     pub(crate) data: Arc<Vec<u8>>,
+    /// The caller's buffer cannot be read.
+    pub(crate) fault: bool,
     /// Bytes that went with the SYN.
     pub(crate) copied: usize,
     /// What the data's pages are referred to by, with MSG_ZEROCOPY.

@@ -1,6 +1,10 @@
 //! TCP over IPv4 (Linux `tcp_ipv4.c`, 5.15): the entrance of segments, active opening, answers
 //! without a socket, and ICMP errors.
 
+mod err;
+
+pub(crate) use err::*;
+
 use super::icmp::{
     ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, ICMP_HOST_UNREACH, ICMP_NET_UNREACH, ICMP_PARAMETERPROB,
     ICMP_TIME_EXCEEDED, IcmpErr, icmp_err_convert,
@@ -11,8 +15,13 @@ use super::inet_hashtables::*;
 use super::inet_timewait_sock::*;
 use super::ip_output::{ReplyArgs, ip_build_and_send_pkt, ip_send_unicast_reply};
 use super::route::{Dst, Flow4, RtType, ip_route_connect, ip_route_output_flow, ipv4_update_pmtu};
+use super::syncookies::{CookieCheck, cookie_v4_check};
 use super::tcp_fastopen::{TcpFastopenCookie, tcp_fastopen_defer_connect};
 use super::tcp_input::*;
+use super::tcp_md5::{
+    Ends, Md5Info, md5_for_child, tcp_inbound_md5_hash, tcp_md5_do_lookup, tcp_md5_sign,
+    tcp_parse_md5sig_option,
+};
 use super::tcp_minisocks::*;
 use super::tcp_output::*;
 use super::tcp_sock::*;
@@ -60,13 +69,15 @@ pub(crate) fn addresses(skb: &Skb) -> Option<(IpAddr, IpAddr)> {
 }
 
 /// What an answer takes from the socket that it is sent for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ReplyContext {
     pub(crate) bound_dev_if: u32,
     mark: u32,
     /// What IPv6 chooses the flow label by: the socket's label, or its hash.
     pub(crate) flowlabel: u32,
     pub(crate) txhash: u32,
+    /// Keys of TCP_MD5SIG.
+    md5sig_info: Md5Info,
 }
 
 /// The context of a full socket.
@@ -76,6 +87,7 @@ pub(crate) fn reply_context(tp: &TcpSock) -> ReplyContext {
         mark: tp.sk.sk_mark,
         flowlabel: 0,
         txhash: if tp.sk.sk_state == TcpState::Listen { 0 } else { tp.sk.sk_txhash },
+        md5sig_info: tp.md5sig_info.clone(),
     }
 }
 
@@ -86,6 +98,7 @@ fn tw_reply_context(tw: &TimewaitSock) -> ReplyContext {
         mark: tw.tw_mark,
         flowlabel: tw.tw_v6.as_ref().map_or(0, |v6| v6.tw_flowlabel),
         txhash: tw.tw_v6.as_ref().map_or(0, |v6| v6.tw_txhash),
+        md5sig_info: tw.tw_md5sig_info.clone(),
     }
 }
 
@@ -326,7 +339,22 @@ fn __inet_lookup_skb(socks: &Socks, net: &Net, key: &ConnKey, dif: u32) -> Optio
     socks.ehash_get(key).or_else(|| lookup_listener(socks, net, key, dif))
 }
 
+/// Whether a segment's signature is what the keys of its socket, or of its listener, ask for.
+fn inbound_md5_ok(socks: &Socks, net: &mut Net, id: SockId, skb: &Skb) -> bool {
+    let owner = match socks.get(id) {
+        Some(Sock::Req(req)) => req.listener,
+        Some(Sock::Tw(_)) => return true,
+        _ => id,
+    };
+    let (Some(tp), Some((saddr, daddr))) = (socks.tcp(owner), addresses(skb)) else { return true };
+    let ends = Ends { saddr, daddr };
+    tcp_inbound_md5_hash(&tp.md5sig_info, net, skb, ends, tcp_options(skb))
+}
+
 fn rcv_for_sock(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &ConnKey, dif: u32) {
+    if !inbound_md5_ok(socks, net, id, &skb) {
+        return kfree_skb(net, skb, DropReason::NotSpecified);
+    }
     match socks.get(id) {
         Some(Sock::Tw(_)) => do_time_wait(socks, net, id, skb, key, dif),
         Some(Sock::Req(req)) => {
@@ -373,15 +401,18 @@ fn rcv_for_request(
     match tcp_check_req(socks, net, req, &skb) {
         CheckReq::Drop => kfree_skb(net, skb, DropReason::NotSpecified),
         CheckReq::Listener => tcp_v4_do_rcv(socks, net, listener, skb, None),
-        CheckReq::Child(child) => {
-            if let Verdict::Reset(skb) = tcp_child_process(socks, net, listener, child, skb) {
-                let context = socks.tcp(child).map(reply_context);
-                tcp_v4_send_reset(net, context, &skb);
-                kfree_skb(net, skb, DropReason::NotSpecified);
-            }
-            tcp_settle(socks, net, child);
-        }
+        CheckReq::Child(child) => child_rcv(socks, net, listener, child, skb),
     }
+}
+
+/// The segment that completed a handshake, at the connection that it made.
+fn child_rcv(socks: &mut Socks, net: &mut Net, listener: SockId, child: SockId, skb: Skb) {
+    if let Verdict::Reset(skb) = tcp_child_process(socks, net, listener, child, skb) {
+        let context = socks.tcp(child).map(reply_context);
+        tcp_v4_send_reset(net, context, &skb);
+        kfree_skb(net, skb, DropReason::NotSpecified);
+    }
+    tcp_settle(socks, net, child);
 }
 
 fn do_time_wait(socks: &mut Socks, net: &mut Net, id: SockId, skb: Skb, key: &ConnKey, dif: u32) {
@@ -446,6 +477,19 @@ fn listen_rcv(
     tw_isn: Option<SeqNum>,
 ) -> Verdict {
     let th = tcp_hdr(&skb);
+    if !th.syn() {
+        match cookie_v4_check(socks, net, id, &skb) {
+            CookieCheck::Listener => {}
+            CookieCheck::Drop => {
+                kfree_skb(net, skb, DropReason::NotSpecified);
+                return Verdict::Done;
+            }
+            CookieCheck::Child(child) => {
+                child_rcv(socks, net, id, child, skb);
+                return Verdict::Done;
+            }
+        }
+    }
     if th.ack() {
         return Verdict::Reset(skb);
     }
@@ -557,6 +601,7 @@ pub(crate) fn tcp_v4_syn_recv_sock(
         Some(addrs) => tcp_v6_child(&mut tp.sk, addrs),
         None => tp.sk.set_mapped(),
     }
+    md5_for_child(&mut tp);
     let (mtu, advmss) = (dst.mtu, dst.advmss(net));
     tp.sk.sk_dst = Some(dst);
     tcp_ca_openreq_child(&mut tp, net);
@@ -582,7 +627,7 @@ fn tcp_ca_openreq_child(tp: &mut TcpSock, net: &mut Net) {
     tcp_set_ca_state(tp, net, CaState::Open);
 }
 
-/// Sends a header of our own making in answer to a segment.
+/// Sends a header of our own making in answer to a segment, signed if there is a key.
 fn send_reply(
     net: &mut Net,
     skb: &Skb,
@@ -591,9 +636,15 @@ fn send_reply(
     opts: &TcpOutOptions,
     tos: u8,
 ) {
+    let Some((saddr, daddr)) = addresses(skb) else { return };
+    let key = tcp_md5_do_lookup(&context.md5sig_info, saddr);
+    let opts = TcpOutOptions { md5: key.is_some(), ..opts.clone() };
     let mut reply = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
-    header.write(reply.push(20 + opts.len() as usize), opts);
+    header.write(reply.push(20 + opts.len() as usize), &opts);
     reply.reset_transport_header();
+    if let Some(key) = key {
+        tcp_md5_sign(&mut reply, key, Ends { saddr: daddr, daddr: saddr });
+    }
     reply.truesize = net.profile.skb_truesize(SKB_HEADROOM as u32);
     if skb.protocol == ETH_P_IPV6 {
         return tcp_v6_send_response(net, skb, reply, context, header, tos);
@@ -618,7 +669,8 @@ fn send_reply(
 /// Answers a segment with a reset, unless it is one (`tcp_v4_send_reset`, RFC 9293 3.5.2).
 pub(crate) fn tcp_v4_send_reset(net: &mut Net, context: Option<ReplyContext>, skb: &Skb) {
     let th = tcp_hdr(skb);
-    if th.rst() {
+    // A signed segment without a socket gets no answer that nobody can sign.
+    if th.rst() || (context.is_none() && tcp_parse_md5sig_option(tcp_options(skb)).is_some()) {
         return;
     }
     let cb = skb.tcp_cb();
@@ -720,165 +772,7 @@ pub(crate) fn tcp_v4_reqsk_send_ack(net: &mut Net, skb: &Skb, req: &RequestSock,
         mark: req.mark,
         flowlabel: 0,
         txhash: req.txhash,
+        md5sig_info: req.md5sig_info.clone(),
     };
     tcp_v4_send_ack(net, skb, context, &ack);
-}
-
-/// The path's MTU is known to be smaller (`tcp_v4_mtu_reduced`): shorter segments, and what is
-/// out goes again at once (RFC 1191 6.5).
-pub(crate) fn tcp_v4_mtu_reduced(tp: &mut TcpSock, net: &mut Net, mtu: u32) {
-    if tp.sk.ipv6_specific().is_some() {
-        return tcp_v6_mtu_reduced(tp, net, mtu);
-    }
-    if matches!(tp.sk.sk_state, TcpState::Listen | TcpState::Close) {
-        return;
-    }
-    let Some(dst) = inet_csk_update_pmtu(tp, net, mtu) else { return };
-    let df = matches!(tp.sk.pmtudisc, IP_PMTUDISC_DO)
-        || (tp.sk.pmtudisc == IP_PMTUDISC_WANT && !dst.mtu_locked);
-    if mtu < dst.mtu && df {
-        tp.sk.sk_err_soft = Some(Errno::EMSGSIZE);
-    }
-    if tp.sk.pmtudisc != IP_PMTUDISC_DONT && tp.icsk.icsk_pmtu_cookie > dst.mtu {
-        tcp_sync_mss(tp, net, dst.mtu);
-        tcp_simple_retransmit(tp, net);
-    }
-}
-
-/// Tells routing of a path MTU and takes the route anew (`inet_csk_update_pmtu`).
-fn inet_csk_update_pmtu(tp: &mut TcpSock, net: &mut Net, mtu: u32) -> Option<Dst> {
-    let mut fl = flow_of(tp);
-    let dst = match tp.sk.sk_dst.take() {
-        Some(dst) => dst,
-        None => ip_route_output_flow(net, &mut fl).ok()?,
-    };
-    ipv4_update_pmtu(net, &dst, tp.sk.inet_daddr, mtu);
-    let dst = ip_route_output_flow(net, &mut fl).ok()?;
-    tp.sk.sk_dst = Some(dst.clone());
-    Some(dst)
-}
-
-/// An ICMP error about a segment of ours (`tcp_v4_err`).
-pub(crate) fn tcp_v4_err(socks: &mut Socks, net: &mut Net, err: &IcmpErr) {
-    let key = FourTuple { saddr: err.saddr, sport: err.sport, daddr: err.daddr, dport: err.dport };
-    let (seq, ty, code) = (SeqNum(err.seq), err.icmp_type, err.code);
-    let Some(id) = inet_lookup_established(socks, &key) else {
-        net.mib.inc(Icmp::InErrors);
-        return;
-    };
-    match socks.get(id) {
-        Some(Sock::Req(_)) => tcp_req_err(socks, net, id, seq, ends_request(ty, code)),
-        Some(Sock::Tcp(_)) => {
-            if let Some(tp) = socks.tcp_mut(id) {
-                err_for_connection(tp, net, seq, ty, code, err.info);
-            }
-            tcp_settle(socks, net, id);
-        }
-        _ => {}
-    }
-}
-
-/// Whether an error about a SYN-ACK ends the request: only those that mean "never".
-fn ends_request(ty: u8, code: u8) -> bool {
-    matches!(ty, ICMP_PARAMETERPROB | ICMP_TIME_EXCEEDED)
-        || (ty == ICMP_DEST_UNREACH && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH))
-}
-
-/// An error about a SYN-ACK (`tcp_req_err`).
-pub(crate) fn tcp_req_err(socks: &mut Socks, net: &mut Net, id: SockId, seq: SeqNum, abort: bool) {
-    let Some(req) = socks.req(id) else { return };
-    let (listener, isn) = (req.listener, req.snt_isn);
-    if seq != isn {
-        net.mib.inc(TcpExt::OutOfWindowIcmps);
-    } else if abort {
-        inet_csk_reqsk_queue_drop(socks, net, listener, id);
-        if let Some(tp) = socks.tcp_mut(listener) {
-            tp.sk.sk_drops = tp.sk.sk_drops.wrapping_add(1);
-        }
-        net.mib.inc(TcpExt::ListenDrops);
-    }
-}
-
-fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code: u8, info: u32) {
-    if tp.sk.sk_state == TcpState::Close {
-        return;
-    }
-    if !quotes_the_window(tp, net, seq) {
-        return;
-    }
-    let owned = tp.sk.sk_lock_owned;
-    if owned && !(ty == ICMP_DEST_UNREACH && code == ICMP_FRAG_NEEDED) {
-        net.mib.inc(TcpExt::LockDroppedIcmps);
-    }
-    let err = match (ty, icmp_err_convert(code)) {
-        (ICMP_PARAMETERPROB, _) => Errno::EPROTO,
-        (ICMP_TIME_EXCEEDED, _) => Errno::EHOSTUNREACH,
-        (ICMP_DEST_UNREACH, Some(_)) if code == ICMP_FRAG_NEEDED => {
-            if owned {
-                tp.deferred.mtu_reduced = Some(info);
-            } else if tp.sk.sk_state != TcpState::Listen {
-                tcp_mstamp_refresh(tp, net);
-                tcp_v4_mtu_reduced(tp, net, info);
-            }
-            return;
-        }
-        (ICMP_DEST_UNREACH, Some((err, _))) => {
-            if tp.fastopen.fastopen_rsk.is_none()
-                && matches!(code, ICMP_NET_UNREACH | ICMP_HOST_UNREACH)
-            {
-                tcp_ld_RTO_revert(tp, net, seq);
-            }
-            err
-        }
-        _ => return,
-    };
-    report_err(tp, net, err, tp.sk.recverr);
-}
-
-/// Whether what an error quotes is on its way; else it is an old one, or forged.
-pub(crate) fn quotes_the_window(tp: &TcpSock, net: &mut Net, seq: SeqNum) -> bool {
-    // A Fast Open child's SYN-ACK is still on its way.
-    let snd_una = tp.fastopen.fastopen_rsk.as_ref().map_or(tp.snd_una, |req| req.snt_isn);
-    let fits = tp.sk.sk_state == TcpState::Listen || seq.between(snd_una, tp.snd_nxt);
-    if !fits {
-        net.mib.inc(TcpExt::OutOfWindowIcmps);
-    }
-    fits
-}
-
-/// Tells a connection of an error: one that is opening ends, else it counts only if the
-/// connection times out, unless the user asked for errors.
-pub(crate) fn report_err(tp: &mut TcpSock, net: &mut Net, err: Errno, recverr: bool) {
-    // A child that was accepted is a connection already.
-    let accepted = tp.fastopen.fastopen_rsk.is_some() && tp.icsk.listener.is_none();
-    let opening = matches!(tp.sk.sk_state, TcpState::SynSent | TcpState::SynRecv) && !accepted;
-    if tp.sk.sk_lock_owned || !(opening || recverr) {
-        tp.sk.sk_err_soft = Some(err);
-        return;
-    }
-    tp.sk.sk_err = Some(err);
-    net.sk_error_report(tp.sk.id);
-    if opening {
-        tcp_done(tp, net);
-    }
-}
-
-/// The loss was a gap in connectivity, not congestion: one step of backoff is taken back
-/// (`tcp_ld_RTO_revert`, RFC 6069).
-#[allow(non_snake_case, reason = "Linux's name")]
-pub(crate) fn tcp_ld_RTO_revert(tp: &mut TcpSock, net: &mut Net, seq: SeqNum) {
-    if seq != tp.snd_una || tp.icsk.icsk_retransmits == 0 || tp.icsk.icsk_backoff == 0 {
-        return;
-    }
-    let Some(sent) = tp.rtx_queue.front().map(tcp_skb_timestamp_us) else { return };
-    tp.icsk.icsk_backoff -= 1;
-    let max = tcp_rto_max(net);
-    tp.icsk.icsk_rto = if tp.srtt_us != 0 { __tcp_set_rto(tp, net) } else { tcp_timeout_init(net) };
-    tp.icsk.icsk_rto = inet_csk_rto_backoff(tp, max);
-    tcp_mstamp_refresh(tp, net);
-    let elapsed = net.time.usecs_to_jiffies(tp.tcp_mstamp.saturating_sub(sent));
-    match tp.icsk.icsk_rto.checked_sub(elapsed).filter(|&left| left > 0) {
-        Some(left) => inet_csk_reset_xmit_timer(tp, net, IcskPending::Retrans, left, max),
-        None => super::tcp_timer::tcp_retransmit_timer(tp, net, 0),
-    }
 }

@@ -3,6 +3,7 @@
 
 use super::tcp_cong::CongestionOps;
 use super::tcp_fastopen::{Fastopen, FastopenQueue};
+use super::tcp_md5::Md5Info;
 use crate::Nanos;
 use crate::errno::Errno;
 use crate::lib::seqnum::SeqNum;
@@ -125,6 +126,8 @@ pub(crate) struct Icsk {
     pub(crate) accept_queue: VecDeque<SockId>,
     /// Requests in SYN-RECEIVED (`qlen`), and those not retransmitted yet (`young`).
     pub(crate) reqsk_qlen: u32,
+    /// When a listener sent cookies last, to within a second (`tcp_synq_overflow`).
+    pub(crate) synq_overflow: Option<Jiffies>,
     pub(crate) reqsk_young: u32,
     /// Fast Open of a listener; `None`: off.
     pub(crate) fastopenq: Option<Box<FastopenQueue>>,
@@ -387,6 +390,8 @@ pub(crate) struct TcpSock {
     pub(crate) rtx_queue: VecDeque<TcpSkb>,
     /// Not sent (`sk_write_queue`); the first is `tcp_send_head`.
     pub(crate) write_queue: VecDeque<TcpSkb>,
+    /// Keys of TCP_MD5SIG.
+    pub(crate) md5sig_info: Md5Info,
     /// Received out of order, by sequence.
     pub(crate) out_of_order_queue: SkbQueue,
     /// `ooo_last_skb`'s index hint is not needed: the queue's back.
@@ -476,6 +481,10 @@ pub(crate) struct RequestSock {
     pub(crate) mss: u16,
     pub(crate) num_retrans: u8,
     pub(crate) num_timeout: u8,
+    /// The listener's keys of TCP_MD5SIG.
+    pub(crate) md5sig_info: Md5Info,
+    /// The SYN-ACK is a cookie, and this is forgotten when it has left (`TCP_SYNACK_COOKIE`).
+    pub(crate) cookie: bool,
     pub(crate) snd_wscale: u8,
     pub(crate) rcv_wscale: u8,
     pub(crate) rsk_rcv_wnd: u32,
@@ -510,6 +519,8 @@ pub(crate) struct TimewaitSock {
     pub(crate) tw_ts_offset: u32,
     pub(crate) tw_last_oow_ack_time: Option<Jiffies>,
     pub(crate) tw_ts_recent: u32,
+    /// `tw_md5_key`.
+    pub(crate) tw_md5sig_info: Md5Info,
     pub(crate) tw_ts_recent_stamp: u64,
     pub(crate) tw_tos: u8,
     pub(crate) tw_mark: u32,

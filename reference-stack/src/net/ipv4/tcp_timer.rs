@@ -138,6 +138,7 @@ fn tcp_write_timeout(tp: &mut TcpSock, net: &mut Net, orphans: u32) -> bool {
         expired = tries >= retry_until + linear;
     } else {
         if retransmits_timed_out(tp, net, net.sysctl.tcp_retries1 as u32, 0) {
+            tcp_mtu_probing(tp, net);
             // Another route may serve (__dst_negative_advice).
             tp.sk.sk_dst = None;
         }

@@ -316,11 +316,11 @@ fn dst_of(net: &Net, route: &Rt6, dev: DevId, daddr: Ipv6Addr) -> Dst {
     let metrics = route.metrics;
     let now = net.jiffies();
     let learned = net.ip6.fib6.exceptions.get(&(dev, daddr)).copied().filter(|e| now < e.expires);
-    let mtu = match (learned, metrics.mtu) {
-        (Some(e), _) => e.mtu,
-        (None, 0) => device.mtu.max(IPV6_MIN_MTU),
-        (None, mtu) => mtu,
+    let route_mtu = match metrics.mtu {
+        0 => device.mtu.max(IPV6_MIN_MTU),
+        mtu => mtu,
     };
+    let mtu = learned.map_or(route_mtu, |e| e.mtu);
     let loopback = device.flags & IFF_LOOPBACK != 0;
     let rt_type = if daddr.is_multicast() { RtType::Multicast } else { route.rt_type };
     let rt_flags = match rt_type {
@@ -337,6 +337,7 @@ fn dst_of(net: &Net, route: &Rt6, dev: DevId, daddr: Ipv6Addr) -> Dst {
         prefsrc: std::net::Ipv4Addr::UNSPECIFIED,
         mtu: mtu.min(IP6_MAX_MTU),
         mtu_locked: metrics.mtu_lock,
+        advmss_mtu: if net.profile.advmss_ignores_pmtu { route_mtu } else { mtu },
         metric_advmss: metrics.advmss,
         metric_window: metrics.window,
         hoplimit: match metrics.hoplimit {

@@ -1,7 +1,12 @@
 //! Queueing disciplines (Linux `net/sched/sch_generic.c`).
 
+mod sch_fq;
+
+pub(crate) use sch_fq::Fq;
+
 use super::core::skbuff::Skb;
 use super::core::sock::SkbQueue;
+use crate::time::Clock;
 
 /// The queueing discipline of a device's one transmit queue.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +18,8 @@ pub(crate) enum Qdisc {
     Noqueue,
     /// `pfifo_fast` or `pfifo`.
     Fifo(Fifo),
+    /// `fq`.
+    Fq(Box<Fq>),
 }
 
 /// Three bands, each a queue; a band is only served while those before it are empty. `pfifo` has only the first.
@@ -44,9 +51,13 @@ impl Qdisc {
         Self::Fifo(Fifo { bands, requeued: SkbQueue::default(), limit, prio2band })
     }
 
-    /// Queues a packet; gives it back if its band is full.
-    pub(crate) fn enqueue(&mut self, skb: Skb) -> Option<Skb> {
-        let Self::Fifo(q) = self else { return Some(skb) };
+    /// Queues a packet; gives it back if there is no room for it.
+    pub(crate) fn enqueue(&mut self, skb: Skb, clock: &Clock) -> Option<Skb> {
+        let q = match self {
+            Self::Fifo(q) => q,
+            Self::Fq(q) => return q.enqueue(skb, clock.ktime_ns(), clock.jiffies()),
+            Self::Noop | Self::Noqueue => return Some(skb),
+        };
         let band = &mut q.bands[usize::from(q.prio2band[skb.priority as usize & 15])];
         if band.len() >= q.limit {
             return Some(skb);
@@ -55,15 +66,35 @@ impl Qdisc {
         None
     }
 
-    pub(crate) fn dequeue(&mut self) -> Option<Skb> {
-        let Self::Fifo(q) = self else { return None };
-        q.bands.iter_mut().find_map(SkbQueue::pop_front)
+    /// The next packet that may leave now.
+    pub(crate) fn dequeue(&mut self, clock: &Clock) -> Option<Skb> {
+        match self {
+            Self::Fifo(q) => q.bands.iter_mut().find_map(SkbQueue::pop_front),
+            Self::Fq(q) => q.dequeue(clock.ktime_ns(), clock.jiffies()),
+            Self::Noop | Self::Noqueue => None,
+        }
+    }
+
+    /// When to ask again though nothing may leave now, monotonic nanoseconds (`qdisc_watchdog`).
+    pub(crate) fn watchdog(&self) -> Option<u64> {
+        match self {
+            Self::Fq(q) => q.watchdog(),
+            _ => None,
+        }
+    }
+
+    /// Whether it keeps the times that TCP gives its packets, so that TCP need not
+    /// (`SK_PACING_FQ`).
+    pub(crate) fn paces(&self) -> bool {
+        matches!(self, Self::Fq(_))
     }
 
     /// Puts packets back that the driver had no room for; they are the next to go.
     pub(crate) fn requeue(&mut self, list: SkbQueue) {
-        if let Self::Fifo(q) = self {
-            q.requeued = list;
+        match self {
+            Self::Fifo(q) => q.requeued = list,
+            Self::Fq(q) => q.requeued = list,
+            Self::Noop | Self::Noqueue => {}
         }
     }
 
@@ -71,7 +102,8 @@ impl Qdisc {
     pub(crate) fn take_requeued(&mut self) -> SkbQueue {
         match self {
             Self::Fifo(q) => std::mem::take(&mut q.requeued),
-            _ => SkbQueue::default(),
+            Self::Fq(q) => std::mem::take(&mut q.requeued),
+            Self::Noop | Self::Noqueue => SkbQueue::default(),
         }
     }
 
@@ -79,7 +111,8 @@ impl Qdisc {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Fifo(q) => q.requeued.len() + q.bands.iter().map(SkbQueue::len).sum::<usize>(),
-            _ => 0,
+            Self::Fq(q) => q.requeued.len() + q.len(),
+            Self::Noop | Self::Noqueue => 0,
         }
     }
 
@@ -87,7 +120,8 @@ impl Qdisc {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Fifo(q) => q.requeued.is_empty() && q.bands.iter().all(SkbQueue::is_empty),
-            _ => true,
+            Self::Fq(q) => q.requeued.is_empty() && q.len() == 0,
+            Self::Noop | Self::Noqueue => true,
         }
     }
 
@@ -104,8 +138,14 @@ impl Qdisc {
         while let Some(skb) = requeued.pop_front() {
             all.push(skb);
         }
-        while let Some(skb) = self.dequeue() {
-            all.push(skb);
+        match self {
+            Self::Fifo(q) => {
+                while let Some(skb) = q.bands.iter_mut().find_map(SkbQueue::pop_front) {
+                    all.push(skb);
+                }
+            }
+            Self::Fq(q) => all.extend(q.drain()),
+            Self::Noop | Self::Noqueue => {}
         }
         all
     }

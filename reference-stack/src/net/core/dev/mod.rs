@@ -3,7 +3,7 @@
 //! This file has the devices and their administration; `xmit` the way down, `rx` the way up.
 
 mod rx;
-mod xmit;
+pub(crate) mod xmit;
 
 pub(crate) use rx::{
     __napi_schedule_irqoff, __netif_receive_skb_core, Napi, NapiPoll, PacketType, Softnet,
@@ -26,6 +26,7 @@ use crate::net::ipv4::devinet::InDevice;
 use crate::net::ipv4::fib_frontend;
 use crate::net::ipv6::addrconf::{self, Inet6Dev};
 use crate::net::sched::Qdisc;
+use crate::time::HrtimerId;
 use hw_model::Mac;
 use std::ops::Index;
 
@@ -183,6 +184,11 @@ impl NetDevice {
             tapped: false,
             driver,
         }
+    }
+
+    /// Bytes of the largest frame (`psched_mtu`).
+    pub(crate) fn frame_len(&self) -> u32 {
+        self.mtu + self.hard_header_len as u32
     }
 
     /// Whether an administrator set it up.
@@ -345,6 +351,7 @@ pub(crate) fn dev_graft_qdisc(net: &mut Net, id: DevId, qdisc: Option<Qdisc>) {
     let dev = net.devs.get_mut(id);
     let new = qdisc.unwrap_or_else(|| dev.default_qdisc());
     let mut old = std::mem::replace(&mut dev.qdisc, new);
+    net.time.hrtimers.cancel(HrtimerId::Qdisc(id));
     for skb in old.drain() {
         kfree_skb(net, skb, DropReason::QdiscDrop);
     }

@@ -46,6 +46,8 @@ pub(crate) struct Softnet {
     pub(crate) received: SkbQueue,
     /// Devices whose qdisc is to run (`output_queue`).
     pub(super) output_queue: Vec<DevId>,
+    /// A task's call runs, not a softirq.
+    pub(crate) in_task: bool,
     /// What drivers without hardware sent.
     pub(super) frames_out: Vec<FrameOut>,
     /// A socket asked when packets arrive (`netstamp_needed_key`).

@@ -12,6 +12,7 @@ use crate::net::core::sock::SkbQueue;
 use crate::net::core::timestamping::skb_sched_timestamp;
 use crate::net::core::zerocopy::skb_orphan_frags_rx;
 use crate::net::sched::Qdisc;
+use crate::time::HrtimerId;
 use reference_stack_macros::traced;
 
 /// What a driver says to a packet (`netdev_tx_t`).
@@ -65,7 +66,7 @@ fn __dev_queue_xmit(net: &mut Net, mut skb: Skb) -> Result<(), Errno> {
             }
             Ok(())
         }
-        Qdisc::Fifo(_) => __dev_xmit_skb(net, id, queue, skb),
+        Qdisc::Fifo(_) | Qdisc::Fq(_) => __dev_xmit_skb(net, id, queue, skb),
     }
 }
 
@@ -82,7 +83,7 @@ fn __dev_xmit_skb(net: &mut Net, id: DevId, queue: u16, skb: Skb) -> Result<(), 
         sch_direct_xmit(net, id, queue, skb);
         return Ok(());
     }
-    let refused = net.devs.get_mut(id).qdisc.enqueue(skb);
+    let refused = net.devs.get_mut(id).qdisc.enqueue(skb, &net.time);
     let dropped = refused.is_some();
     if let Some(skb) = refused {
         net.devs.get_mut(id).stats.tx_dropped += 1;
@@ -107,15 +108,27 @@ fn __qdisc_run(net: &mut Net, id: DevId, queue: u16) {
         let sent = if let Some(first) = list.pop_front() {
             dev_hard_start_xmit(net, id, queue, first, &mut list);
             requeue_rest(net, id, list)
-        } else if let Some(skb) = net.devs.get_mut(id).qdisc.dequeue() {
+        } else if let Some(skb) = net.devs.get_mut(id).qdisc.dequeue(&net.time) {
             sch_direct_xmit(net, id, queue, skb)
         } else {
-            return;
+            return qdisc_watchdog_schedule(net, id);
         };
         if !sent {
             return;
         }
     }
+    __netif_schedule(net, id);
+}
+
+/// What a qdisc holds is not due yet: it runs again when it is.
+fn qdisc_watchdog_schedule(net: &mut Net, id: DevId) {
+    if let Some(at) = net.devs[id].qdisc.watchdog() {
+        net.hrtimer_start(HrtimerId::Qdisc(id), at.saturating_sub(net.time.ktime_ns()));
+    }
+}
+
+/// The time of a qdisc's next packet has come (`qdisc_watchdog`).
+pub(crate) fn qdisc_watchdog(net: &mut Net, id: DevId) {
     __netif_schedule(net, id);
 }
 

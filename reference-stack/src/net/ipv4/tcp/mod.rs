@@ -166,6 +166,7 @@ pub(crate) fn tcp_init_sock(net: &mut Net, id: SockId) -> TcpSock {
         tlp_high_seq: None,
         rack: TcpRack { reo_wnd_steps: 1, ..Default::default() },
         rcvq_space: RcvSpace::default(),
+        md5sig_info: None,
         mtu_probe_start: SeqNum(0),
         mtu_probe_end: SeqNum(0),
         rcv_ooopack: 0,
@@ -185,6 +186,7 @@ fn new_icsk(net: &Net) -> Icsk {
     Icsk {
         accept_queue: VecDeque::new(),
         reqsk_qlen: 0,
+        synq_overflow: None,
         reqsk_young: 0,
         fastopenq: None,
         icsk_retransmits: 0,

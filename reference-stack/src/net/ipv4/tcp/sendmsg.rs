@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::core::dev::NETIF_F_SG;
+use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::{
@@ -53,13 +54,18 @@ fn forced_push(tp: &TcpSock) -> bool {
 
 /// Whether to wait for more data while earlier packets still sit in the host's queues
 /// (Linux `tcp_should_autocork()`).
-fn tcp_should_autocork(tp: &TcpSock, net: &Net, size_goal: u32) -> bool {
+fn tcp_should_autocork(tp: &TcpSock, net: &mut Net, size_goal: u32) -> bool {
     let Some(skb) = tp.write_queue.back() else { return false };
-    skb.len < size_goal
+    let small = skb.len < size_goal
         && net.sysctl.tcp_autocorking != 0
         && !tp.rtx_queue.is_empty()
-        && sk_wmem_alloc(tp, net) > u64::from(skb.truesize)
-        && !skb.eor
+        && !skb.eor;
+    let more_on_way = |net: &Net| sk_wmem_alloc(tp, net) > u64::from(skb.truesize);
+    if !small || !more_on_way(net) {
+        return false;
+    }
+    ftgmac100::complete_in_task(net);
+    more_on_way(net)
 }
 
 /// Sends what a write left in the queue (Linux `tcp_push()`).

@@ -7,6 +7,7 @@ use crate::net::ipv4::inet_connection_sock::{
 };
 use crate::net::ipv4::tcp_cong::tcp_set_congestion_control;
 use crate::net::ipv4::tcp_fastopen::*;
+use crate::net::ipv4::tcp_md5::tcp_parse_md5_keys;
 use crate::net::ipv4::tcp_output::tcp_push_pending_frames;
 use crate::net::ipv4::tcp_timer::{
     keepalive_intvl_when, keepalive_probes, keepalive_time_elapsed, keepalive_time_when,
@@ -41,6 +42,9 @@ pub(crate) fn tcp_setsockopt(
     if name == TCP_ULP {
         // No upper-layer protocol is built: every name is unknown, an empty value is none.
         return Err(if value.is_empty() { Errno::EINVAL } else { Errno::ENOENT });
+    }
+    if matches!(name, TCP_MD5SIG | TCP_MD5SIG_EXT) {
+        return tcp_parse_md5_keys(tp, name, value);
     }
     if name == TCP_FASTOPEN_KEY {
         let keys = TcpFastopenContext::from_bytes(value).ok_or(Errno::EINVAL)?;

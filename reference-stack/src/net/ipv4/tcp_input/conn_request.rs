@@ -1,13 +1,11 @@
 //! Passive opening: a SYN at a listener becomes a request (Linux `tcp_conn_request()`, 5.15).
-//!
-//! SYN cookies are not made: a SYN that finds the queue of requests full is dropped and counted
-//! (`TCPReqQFullDrop`), as a kernel with `tcp_syncookies = 0` does.
 
 use super::*;
 use crate::lib::shared::Arc;
 use crate::net::core::sock::{Sock, SockId, Socks};
 use crate::net::ethernet::ETH_P_IPV6;
 use crate::net::ipv4::inet_connection_sock::tcp_timeout_init;
+use crate::net::ipv4::syncookies::cookie_init_sequence;
 use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, TryFastopen, tcp_try_fastopen};
 use crate::net::ipv4::tcp_ipv4::*;
 use crate::net::ipv4::tcp_metrics::tcp_peer_is_proven;
@@ -23,9 +21,22 @@ pub(crate) fn sk_acceptq_is_full(tp: &TcpSock) -> bool {
     tp.sk.sk_ack_backlog > tp.sk.sk_max_ack_backlog
 }
 
+/// Whether no request may be added: one more than the backlog may, as in the accept queue, so that
+/// listen(0) takes one connection.
+fn inet_csk_reqsk_queue_is_full(tp: &TcpSock) -> bool {
+    tp.icsk.reqsk_qlen > tp.sk.sk_max_ack_backlog
+}
+
 fn tcp_listendrop(tp: &mut TcpSock, net: &mut Net) {
     tp.sk.sk_drops = tp.sk.sk_drops.wrapping_add(1);
     net.mib.inc(TcpExt::ListenDrops);
+}
+
+/// A SYN found the queue full: whether it is answered by a cookie (`tcp_syn_flood_action`).
+fn tcp_syn_flood_action(net: &mut Net) -> bool {
+    let cookies = net.sysctl.tcp_syncookies != 0;
+    net.mib.inc(if cookies { TcpExt::TCPReqQFullDoCookies } else { TcpExt::TCPReqQFullDrop });
+    cookies
 }
 
 /// ECN is agreed to if the SYN asks for it and is not itself marked (`tcp_ecn_create_request`).
@@ -45,16 +56,16 @@ pub(crate) fn tcp_conn_request(
 ) {
     let tw_isn = tw_isn.filter(|_| net.profile.tw_isn_kept);
     let Some(tp) = socks.tcp_mut(listener) else { return };
-    // One more than the backlog, as in the accept queue: listen(0) takes one connection.
-    if tp.icsk.reqsk_qlen > tp.sk.sk_max_ack_backlog && tw_isn.is_none() {
-        net.mib.inc(TcpExt::TCPReqQFullDrop);
+    let full = net.sysctl.tcp_syncookies == 2 || inet_csk_reqsk_queue_is_full(tp);
+    let want_cookie = full && tw_isn.is_none();
+    if want_cookie && !tcp_syn_flood_action(net) {
         return tcp_listendrop(tp, net);
     }
     if sk_acceptq_is_full(tp) {
         net.mib.inc(TcpExt::ListenOverflows);
         return tcp_listendrop(tp, net);
     }
-    let Some((mut req, foc)) = request_from_syn(tp, net, skb) else { return };
+    let Some((mut req, foc)) = request_from_syn(tp, net, skb, want_cookie) else { return };
     let route = inet_csk_route_req(tp, net, &req);
     let Ok(dst) = route else { return tcp_listendrop(tp, net) };
     let (seq, ts_off) = secure_tcp_seq_and_ts_off(net, req.key());
@@ -62,7 +73,8 @@ pub(crate) fn tcp_conn_request(
         req.ts_off = ts_off;
     }
     let max_syn_backlog = net.sysctl.tcp_max_syn_backlog;
-    if tw_isn.is_none()
+    if !want_cookie
+        && tw_isn.is_none()
         && net.sysctl.tcp_syncookies == 0
         && max_syn_backlog - i64::from(tp.icsk.reqsk_qlen) < max_syn_backlog >> 2
         && !tcp_peer_is_proven(&req, net)
@@ -72,8 +84,16 @@ pub(crate) fn tcp_conn_request(
     }
     req.snt_isn = tw_isn.unwrap_or(seq);
     req.ecn_ok = ecn_ok(net, &tcp_hdr(skb), skb.tcp_cb().ip_dsfield);
+    if want_cookie {
+        req.snt_isn = cookie_init_sequence(tp, net, &mut req);
+        req.ecn_ok &= req.tstamp_ok;
+    }
     req.txhash = net.rng.next_u32().max(1);
     tcp_openreq_init_rwin(&mut req, tp, net, &dst);
+    if want_cookie {
+        tcp_v4_send_synack(tp, net, &mut req, None);
+        return;
+    }
     match tcp_try_fastopen(socks, net, listener, skb, &mut req, foc) {
         TryFastopen::Child(child, foc) => fastopen_child(socks, net, listener, child, foc),
         TryFastopen::No(foc) => queue_request(socks, net, req, foc),
@@ -140,12 +160,39 @@ fn tcp_default_mss(skb: &Skb) -> u16 {
     }
 }
 
-/// What a SYN says (`inet_reqsk_alloc`, `tcp_openreq_init`, `tcp_v4_init_req`).
+/// What a SYN says. For a cookie, only a timestamp can carry the options, and Fast Open is not
+/// asked for.
 fn request_from_syn(
     tp: &TcpSock,
     net: &Net,
     skb: &Skb,
+    want_cookie: bool,
 ) -> Option<(RequestSock, Option<TcpFastopenCookie>)> {
+    let mut opt = TcpOptionsReceived {
+        mss_clamp: tcp_default_mss(skb),
+        user_mss: tp.rx_opt.user_mss,
+        ..TcpOptionsReceived::default()
+    };
+    let mut foc = None;
+    tcp_parse_syn_options(net, tcp_options(skb), &mut opt, &mut foc);
+    if want_cookie {
+        foc = None;
+        if !opt.saw_tstamp {
+            tcp_clear_options(&mut opt);
+        }
+    }
+    let mut req = reqsk_alloc(tp, skb, &opt)?;
+    req.cookie = want_cookie;
+    Some((req, foc))
+}
+
+/// A request by the options of a segment (`inet_reqsk_alloc`, `tcp_openreq_init`,
+/// `tcp_v4_init_req`).
+pub(crate) fn reqsk_alloc(
+    tp: &TcpSock,
+    skb: &Skb,
+    opt: &TcpOptionsReceived,
+) -> Option<RequestSock> {
     let th = tcp_hdr(skb);
     let (rmt, loc) = addresses(skb)?;
     let (ir_loc_addr, ir_rmt_addr, ir_v6) = match (loc, rmt) {
@@ -155,14 +202,7 @@ fn request_from_syn(
         }
         _ => return None,
     };
-    let mut opt = TcpOptionsReceived {
-        mss_clamp: tcp_default_mss(skb),
-        user_mss: tp.rx_opt.user_mss,
-        ..TcpOptionsReceived::default()
-    };
-    let mut foc = None;
-    tcp_parse_syn_options(net, tcp_options(skb), &mut opt, &mut foc);
-    let req = RequestSock {
+    Some(RequestSock {
         id: SockId::default(),
         listener: tp.sk.id,
         ir_loc_addr,
@@ -182,6 +222,8 @@ fn request_from_syn(
         mss: opt.mss_clamp,
         num_retrans: 0,
         num_timeout: 0,
+        md5sig_info: tp.md5sig_info.clone(),
+        cookie: false,
         snd_wscale: opt.snd_wscale,
         rcv_wscale: 0,
         rsk_rcv_wnd: 0,
@@ -193,6 +235,5 @@ fn request_from_syn(
         acked: false,
         mark: tp.sk.sk_mark,
         timeout: 0,
-    };
-    Some((req, foc))
+    })
 }

@@ -7,9 +7,11 @@ use crate::net::ipv4::inet_connection_sock::{
     inet_csk_reset_xmit_timer, tcp_rto_max, tcp_timeout_init,
 };
 use crate::net::ipv4::route::Dst;
+use crate::net::ipv4::syncookies::cookie_init_timestamp;
 use crate::net::ipv4::tcp_cong::{CongestionOps, tcp_assign_congestion_control};
 use crate::net::ipv4::tcp_fastopen::{TcpFastopenCookie, tcp_fastopen_cookie_check};
 use crate::net::ipv4::tcp_input::{tcp_clear_retrans, tcp_initialize_rcv_mss};
+use crate::net::ipv4::tcp_md5::{TCPOLEN_MD5SIG_ALIGNED, tcp_md5_do_lookup};
 
 /// Header flags of a SYN that asks for ECN.
 const TCPHDR_SYN_ECN: u8 = TCPHDR_SYN | TCPHDR_ECE | TCPHDR_CWR;
@@ -19,6 +21,9 @@ const TCPHDR_SYN_ECN: u8 = TCPHDR_SYN | TCPHDR_ECE | TCPHDR_CWR;
 pub(crate) fn tcp_connect_init(tp: &mut TcpSock, net: &mut Net) {
     let ts = net.sysctl.tcp_timestamps != 0;
     tp.tcp_header_len = if ts { 20 + 12 } else { 20 };
+    if md5_key_of(tp).is_some() {
+        tp.tcp_header_len += TCPOLEN_MD5SIG_ALIGNED as u16;
+    }
     if tp.rx_opt.user_mss != 0 {
         tp.rx_opt.mss_clamp = tp.rx_opt.user_mss;
     }
@@ -110,8 +115,10 @@ pub(crate) fn tcp_connect(tp: &mut TcpSock, net: &mut Net) -> Result<(), Errno> 
 fn tcp_send_syn_data(tp: &mut TcpSock, net: &mut Net, mut syn: TcpSkb) -> Result<(), Errno> {
     let Some(req) = tp.fastopen.fastopen_req.as_ref() else { return Err(Errno::EINVAL) };
     let mut cookie = req.cookie;
+    let unreadable = req.fault && !req.data.is_empty();
     let mut mss = tp.advmss;
-    let may_send_data = tcp_fastopen_cookie_check(tp, net, &mut mss, &mut cookie);
+    // Data that cannot be copied leaves a plain SYN that asks for a cookie.
+    let may_send_data = tcp_fastopen_cookie_check(tp, net, &mut mss, &mut cookie) && !unreadable;
     tp.rx_opt.mss_clamp = mss;
     set_cookie(tp, if may_send_data { cookie } else { cookie.map(|c| c.request()) });
     if may_send_data {
@@ -212,7 +219,17 @@ pub(crate) fn tcp_make_synack(
         req.snt_synack = now / 1000;
     }
     let mss = tcp_mss_clamp(tp, dst.advmss(net)).min(u32::from(u16::MAX)) as u16;
-    let opts = tcp_synack_options(req, mss, (now / NSEC_PER_MSEC) as u32, foc);
+    let tsval = match req.cookie && req.tstamp_ok {
+        true => cookie_init_timestamp(req, now),
+        false => (now / NSEC_PER_MSEC) as u32,
+    };
+    let ends = req.ends();
+    let key = tcp_md5_do_lookup(&req.md5sig_info, ends.daddr).cloned();
+    if key.is_some() && !req.cookie {
+        // A signature, timestamps and SACK blocks do not fit together.
+        req.tstamp_ok &= !req.sack_ok;
+    }
+    let opts = tcp_synack_options(req, mss, tsval, foc, key.is_some());
     let header = TcpHeader {
         source: req.ir_num,
         dest: req.ir_rmt_port,
@@ -225,6 +242,9 @@ pub(crate) fn tcp_make_synack(
     let mut skb = Skb::alloc(&mut net.skbs, SKB_HEADROOM);
     header.write(skb.push(20 + opts.len() as usize), &opts);
     skb.reset_transport_header();
+    if let Some(key) = key {
+        tcp_md5_sign(&mut skb, &key, ends);
+    }
     skb.hash = req.txhash;
     skb.priority = tp.sk.sk_priority;
     skb.tstamp = now;

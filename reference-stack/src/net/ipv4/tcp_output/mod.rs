@@ -2,10 +2,11 @@
 //!
 //! The queues hold super-packets ([`TcpSkb`]); what goes down is a fresh [`Skb`] with the header
 //! in front and the payload's slices shared. Segments of a super-packet are cut below, just
-//! before the driver. Path MTU probing by size (`tcp_mtu_probe`) is not built.
+//! before the driver.
 
 mod connect;
 pub(crate) mod frags;
+mod mtu_probe;
 mod options;
 mod probe;
 mod retransmit;
@@ -16,6 +17,7 @@ mod window;
 mod xmit;
 
 pub(crate) use connect::*;
+pub(crate) use mtu_probe::*;
 pub(crate) use options::*;
 pub(crate) use probe::*;
 pub(crate) use retransmit::*;
@@ -29,6 +31,7 @@ use super::inet_connection_sock::{
 };
 use super::mib::{Tcp, TcpExt};
 use super::tcp_cong::{CaEvent, tcp_ca_event, tcp_ca_needs_ecn, tcp_current_ssthresh};
+use super::tcp_md5::{ends_of, md5_key_of, sk_gso_disable, tcp_md5_sign};
 use super::tcp_rate::tcp_rate_skb_sent;
 use super::tcp_sock::*;
 use crate::errno::Errno;
@@ -211,6 +214,9 @@ pub(crate) fn __tcp_transmit_skb(
     if !syn {
         tcp_ecn_send(tp, skb, &mut flags);
     }
+    if opts.md5 {
+        sk_gso_disable(tp);
+    }
     let out = build_segment(tp, net, skb, &opts, flags, window, rcv_nxt);
     if !opts.sack.is_empty() {
         tp.rx_opt.dsack = false;
@@ -220,12 +226,22 @@ pub(crate) fn __tcp_transmit_skb(
     if sent == Err(Errno::ENOBUFS) {
         tcp_enter_cwr(tp, net);
     }
+    note_pacing_by_qdisc(tp, net);
     if sent.is_ok() && clone_it {
         skb.tsorted = true;
         tcp_update_skb_after_send(tp, skb, prior_wstamp);
         tcp_rate_skb_sent(tp, skb);
     }
     sent
+}
+
+/// fq tells a socket that it keeps the times of its packets (`fq_classify`).
+fn note_pacing_by_qdisc(tp: &mut TcpSock, net: &Net) {
+    if tp.sk.sk_pacing_status != PacingStatus::Fq
+        && tp.sk.sk_dst.as_ref().is_some_and(|dst| net.devs[dst.dev].qdisc.paces())
+    {
+        tp.sk.sk_pacing_status = PacingStatus::Fq;
+    }
 }
 
 /// `icsk_af_ops->queue_xmit`.
@@ -278,6 +294,9 @@ fn build_segment(
     };
     header.write(out.push(header_len), opts);
     out.reset_transport_header();
+    if let Some(key) = md5_key_of(tp) {
+        tcp_md5_sign(&mut out, key, ends_of(&tp.sk));
+    }
     out.gso_segs = skb.gso_segs;
     out.gso_size = if skb.gso_segs > 1 { skb.gso_size } else { 0 };
     out.hash = tp.sk.sk_txhash;

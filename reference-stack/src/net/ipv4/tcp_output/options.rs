@@ -4,6 +4,9 @@ use crate::lib::seqnum::SeqNum;
 use crate::net::Net;
 use crate::net::ipv4::tcp_fastopen::TcpFastopenCookie;
 use crate::net::ipv4::tcp_input::{TCPOPT_EXP, TCPOPT_FASTOPEN, TCPOPT_FASTOPEN_MAGIC, TCPOPT_NOP};
+use crate::net::ipv4::tcp_md5::{
+    TCPOLEN_MD5SIG, TCPOLEN_MD5SIG_ALIGNED, TCPOPT_MD5SIG, md5_key_of,
+};
 use crate::net::ipv4::tcp_sock::{RequestSock, SackBlock, TcpSock};
 use smallvec::SmallVec;
 
@@ -21,6 +24,8 @@ const TCPOLEN_EXP_FASTOPEN_BASE: u32 = 4;
 /// The options of one segment (`struct tcp_out_options`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TcpOutOptions {
+    /// Room for a signature, which is filled in when the rest of the segment is there.
+    pub(crate) md5: bool,
     pub(crate) mss: Option<u16>,
     /// Timestamp value and echo reply.
     pub(crate) ts: Option<(u32, u32)>,
@@ -33,7 +38,7 @@ pub(crate) struct TcpOutOptions {
 impl TcpOutOptions {
     /// Bytes in the header, always a multiple of four.
     pub(crate) fn len(&self) -> u32 {
-        let mut size = 0;
+        let mut size = if self.md5 { TCPOLEN_MD5SIG_ALIGNED } else { 0 };
         if self.mss.is_some() {
             size += TCPOLEN_MSS;
         }
@@ -54,8 +59,11 @@ impl TcpOutOptions {
 
 /// Options of a SYN (Linux `tcp_syn_options()`); `tsval` without the connection's offset.
 pub(crate) fn tcp_syn_options(tp: &mut TcpSock, net: &mut Net, tsval: u32) -> TcpOutOptions {
-    let timestamps = net.sysctl.tcp_timestamps != 0;
+    let md5 = md5_key_of(tp).is_some();
+    // Both do not fit beside SACK and the rest.
+    let timestamps = net.sysctl.tcp_timestamps != 0 && !md5;
     let mut opts = TcpOutOptions {
+        md5,
         mss: Some(tcp_advertise_mss(tp, net)),
         ts: timestamps.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent)),
         ws: (net.sysctl.tcp_window_scaling != 0).then_some(tp.rx_opt.rcv_wscale),
@@ -101,8 +109,10 @@ pub(crate) fn tcp_synack_options(
     mss: u16,
     tsval: u32,
     foc: Option<TcpFastopenCookie>,
+    md5: bool,
 ) -> TcpOutOptions {
     let mut opts = TcpOutOptions {
+        md5,
         mss: Some(mss),
         ts: req.tstamp_ok.then(|| (tsval.wrapping_add(req.ts_off), req.ts_recent)),
         ws: req.wscale_ok.then_some(req.rcv_wscale),
@@ -115,25 +125,35 @@ pub(crate) fn tcp_synack_options(
 
 /// How many SACK blocks a segment has room for now.
 fn sack_blocks(tp: &TcpSock) -> u32 {
-    let used = if tp.rx_opt.tstamp_ok { TCPOLEN_TSTAMP_ALIGNED } else { 0 };
     let wanted = u32::from(tp.rx_opt.num_sacks) + u32::from(tp.rx_opt.dsack);
-    let room = (MAX_TCP_OPTION_SPACE - used - TCPOLEN_SACK_BASE_ALIGNED) / TCPOLEN_SACK_PERBLOCK;
-    wanted.min(room)
+    if wanted == 0 {
+        return 0;
+    }
+    let used = fixed_options_size(tp) + TCPOLEN_SACK_BASE_ALIGNED;
+    wanted.min(MAX_TCP_OPTION_SPACE.saturating_sub(used) / TCPOLEN_SACK_PERBLOCK)
+}
+
+/// Bytes of what every segment of a connection carries.
+fn fixed_options_size(tp: &TcpSock) -> u32 {
+    let ts = if tp.rx_opt.tstamp_ok { TCPOLEN_TSTAMP_ALIGNED } else { 0 };
+    let md5 = if md5_key_of(tp).is_some() { TCPOLEN_MD5SIG_ALIGNED } else { 0 };
+    ts + md5
 }
 
 /// Bytes of options that a segment of an established connection carries now.
 pub(crate) fn established_options_size(tp: &TcpSock) -> u32 {
-    let ts = if tp.rx_opt.tstamp_ok { TCPOLEN_TSTAMP_ALIGNED } else { 0 };
+    let fixed = fixed_options_size(tp);
     match sack_blocks(tp) {
-        0 => ts,
-        n => ts + TCPOLEN_SACK_BASE_ALIGNED + n * TCPOLEN_SACK_PERBLOCK,
+        0 => fixed,
+        n => fixed + TCPOLEN_SACK_BASE_ALIGNED + n * TCPOLEN_SACK_PERBLOCK,
     }
 }
 
 /// Options of any other segment (Linux `tcp_established_options()`).
 pub(crate) fn tcp_established_options(tp: &TcpSock, tsval: u32) -> TcpOutOptions {
     let ts = tp.rx_opt.tstamp_ok.then(|| (tsval.wrapping_add(tp.tsoffset), tp.rx_opt.ts_recent));
-    let mut opts = TcpOutOptions { ts, ..TcpOutOptions::default() };
+    let md5 = md5_key_of(tp).is_some();
+    let mut opts = TcpOutOptions { ts, md5, ..TcpOutOptions::default() };
     let n = sack_blocks(tp) as usize;
     if n > 0 {
         let dsack = tp.rx_opt.dsack.then_some(tp.duplicate_sack[0]);
@@ -143,10 +163,14 @@ pub(crate) fn tcp_established_options(tp: &TcpSock, tsval: u32) -> TcpOutOptions
     opts
 }
 
-/// Writes the options in Linux's order: MSS, SACK permitted with timestamps, window scale, SACK,
+/// Writes the options in Linux's order: signature, MSS, SACK permitted with timestamps, window scale, SACK,
 /// Fast Open.
 /// `to` is [`TcpOutOptions::len`] bytes long.
 pub(crate) fn tcp_options_write(opts: &TcpOutOptions, mut to: &mut [u8]) {
+    if opts.md5 {
+        put(&mut to, [TCPOPT_NOP, TCPOPT_NOP, TCPOPT_MD5SIG, TCPOLEN_MD5SIG]);
+        put(&mut to, [0; 16]);
+    }
     if let Some(mss) = opts.mss {
         put(&mut to, [2, 4]);
         put(&mut to, mss.to_be_bytes());

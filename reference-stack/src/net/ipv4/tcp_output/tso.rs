@@ -2,6 +2,7 @@
 //! (Linux `tcp_output.c`).
 
 use super::*;
+use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::sk_mem_charge;
 use crate::net::ipv4::tcp_rate::tcp_min_rtt;
 
@@ -280,6 +281,41 @@ fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
     skb.len = len;
     skb.truesize -= rest.min(skb.truesize);
     buff
+}
+
+/// Makes the first unsent super-packet up to `want` bytes long with what follows it, unless it
+/// ends a record (Linux `tcp_grow_skb()`, 6.10).
+pub(super) fn tcp_grow_skb(tp: &mut TcpSock, net: &mut Net, want: u32) {
+    let mut queue = tp.write_queue.iter();
+    let (Some(skb), Some(next)) = (queue.next(), queue.next()) else { return };
+    let moved = want.saturating_sub(skb.len).min(next.len);
+    if moved == 0 || skb.eor || skb.frags.len() + next.frags.len() > MAX_SKB_FRAGS {
+        return;
+    }
+    let Some(next) = tp.write_queue.get_mut(1) else { return };
+    let rest = frags::split_off(&mut next.frags, moved);
+    let bytes = std::mem::replace(&mut next.frags, rest);
+    next.len -= moved;
+    next.seq += moved;
+    next.truesize = next.truesize.saturating_sub(moved);
+    let emptied = next.len == 0;
+    let (end_seq, flags, eor) = (next.end_seq, next.tcp_flags, next.eor);
+    let Some(skb) = tp.write_queue.front_mut() else { return };
+    for f in &bytes {
+        frags::append(&mut skb.frags, &f.buf, f.off, f.len);
+    }
+    skb.len += moved;
+    skb.end_seq += moved;
+    skb.truesize += moved;
+    if emptied {
+        // A FIN takes a number of its own.
+        skb.end_seq = end_seq;
+        skb.eor = eor;
+        skb.tcp_flags |= flags;
+        if let Some(empty) = tp.write_queue.remove(1) {
+            tcp_wmem_free_skb(tp, net, empty);
+        }
+    }
 }
 
 /// Cuts an unsent super-packet; nothing of it is counted yet (Linux `tso_fragment()`).

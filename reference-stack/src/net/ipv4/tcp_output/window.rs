@@ -263,10 +263,15 @@ pub(crate) fn tcp_current_mss(tp: &mut TcpSock, net: &mut Net) -> u32 {
     (mss + shorter).saturating_sub(longer).max(1)
 }
 
+/// The largest MTU that the peer's segment size admits.
+pub(super) fn mtup_search_high(tp: &TcpSock) -> u32 {
+    u32::from(tp.rx_opt.mss_clamp) + 20 + net_header_len(tp)
+}
+
 /// Prepares path MTU probing (Linux `tcp_mtup_init()`).
 pub(crate) fn tcp_mtup_init(tp: &mut TcpSock, net: &mut Net) {
     tp.icsk.icsk_mtup.enabled = net.sysctl.tcp_mtu_probing > 1;
-    tp.icsk.icsk_mtup.search_high = u32::from(tp.rx_opt.mss_clamp) + 20 + net_header_len(tp);
+    tp.icsk.icsk_mtup.search_high = mtup_search_high(tp);
     tp.icsk.icsk_mtup.search_low = tcp_mss_to_mtu(tp, net.sysctl.tcp_base_mss as u32);
     tp.icsk.icsk_mtup.probe_size = 0;
     if tp.icsk.icsk_mtup.enabled {

@@ -1,6 +1,7 @@
 //! Sending what is in the write queue (Linux `tcp_write_xmit()` and what it asks).
 
 use super::*;
+use crate::drivers::net::ethernet::faraday::ftgmac100;
 use crate::net::ipv4::inet_connection_sock::{inet_csk_reset_xmit_timer, tcp_rto_max};
 use crate::net::ipv4::tcp_cong::{tcp_in_cwnd_reduction, tcp_is_cwnd_limited};
 use crate::net::ipv4::tcp_input::{tcp_check_space, tcp_init_cwnd, tcp_rearm_rto};
@@ -63,6 +64,10 @@ pub(super) fn tcp_small_queue_check(
     if sk_wmem_alloc(tp, net) <= limit {
         return false;
     }
+    ftgmac100::complete_in_task(net);
+    if sk_wmem_alloc(tp, net) <= limit {
+        return false;
+    }
     let few = if net.profile.tsq_allows_single { 1 } else { 0 };
     if tp.rtx_queue.len() <= few {
         return false;
@@ -79,13 +84,6 @@ pub(crate) fn tsq_throttle(tp: &mut TcpSock, net: &mut Net) {
     }
 }
 
-/// Whether a segment was sent to probe the path's MTU. Probing by size (RFC 4821) is not built:
-/// with `tcp_mtu_probing` set, the search never starts.
-#[traced]
-fn tcp_mtu_probe(_tp: &TcpSock) -> bool {
-    false
-}
-
 /// Writes packets to the network (Linux `tcp_write_xmit()`). True: nothing is in flight though
 /// there is data, so the zero-window probe is to be armed.
 #[traced]
@@ -99,8 +97,12 @@ pub(crate) fn tcp_write_xmit(
     let mut sent_pkts = 0;
     let mut limited = Deferred::No;
     tcp_mstamp_refresh(tp, net);
-    if push_one == PushOne::All && tcp_mtu_probe(tp) {
-        return false;
+    if push_one == PushOne::All {
+        match tcp_mtu_probe(tp, net) {
+            MtuProbe::No => {}
+            MtuProbe::Sent => sent_pkts = 1,
+            MtuProbe::Wait => return false,
+        }
     }
     let max_segs = tcp_tso_segs(tp, net, mss_now);
     while let Some(len) = next_burst(tp, net, mss_now, nonagle, push_one, max_segs, &mut limited) {
@@ -158,9 +160,8 @@ fn next_burst(
     if tp.write_queue.is_empty() || tcp_pacing_check(tp, net) {
         return None;
     }
-    let tso_segs = tcp_init_tso_segs(tp.write_queue.front_mut()?, mss_now);
+    tcp_init_tso_segs(tp.write_queue.front_mut()?, mss_now);
     let skb = tp.write_queue.front()?;
-    let is_tail = tp.write_queue.len() == 1;
     let mut cwnd_quota = tcp_cwnd_test(tp, net, skb);
     if cwnd_quota == 0 {
         if push_one != PushOne::Probe {
@@ -168,6 +169,13 @@ fn next_burst(
         }
         cwnd_quota = 1;
     }
+    if net.profile.tcp_grow_skb {
+        tcp_grow_skb(tp, net, cwnd_quota.min(max_segs).saturating_mul(mss_now));
+        tcp_set_skb_tso_segs(tp.write_queue.front_mut()?, mss_now);
+    }
+    let skb = tp.write_queue.front()?;
+    let tso_segs = u32::from(skb.gso_segs);
+    let is_tail = tp.write_queue.len() == 1;
     if !tcp_snd_wnd_test(tp, skb, mss_now) {
         *limited = Deferred::Rwnd;
         return None;

@@ -157,6 +157,19 @@ pub(crate) fn ftgmac100_poll(
     }
 }
 
+/// What the MACs have sent by now comes back, if a task's call is running: on the host the softirq
+/// runs within the call, as soon as the driver has a packet (`local_bh_enable` at the end of
+/// `__dev_queue_xmit`). Of that, a call can see only what its socket is charged, so it is done
+/// when a charge is about to hold the socket back.
+pub(crate) fn complete_in_task(net: &mut Net) {
+    if !net.softnet.in_task {
+        return;
+    }
+    for id in net.devs.ids() {
+        with(net, id, tx::ftgmac100_tx_complete);
+    }
+}
+
 /// Serves a device whose interrupt line is up, and resets it if an AHB error stopped it.
 fn interrupt(net: &mut Net, id: DevId) {
     let Some(p) = private(&net.devs[id]) else { return };
