@@ -1,8 +1,8 @@
 //! Sending (Linux `tcp_sendmsg_locked()`): fills super-packets and pushes them.
 
 use super::*;
-use crate::net::core::dev::NETIF_F_SG;
 use crate::drivers::net::ethernet::faraday::ftgmac100;
+use crate::net::core::dev::NETIF_F_SG;
 use crate::net::core::scm::sock_cmsg_send;
 use crate::net::core::skbuff::MAX_SKB_FRAGS;
 use crate::net::core::stream::{
