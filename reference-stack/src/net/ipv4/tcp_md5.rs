@@ -292,6 +292,24 @@ fn hash_of(key: &Md5Key, ends: Ends, skb: &SkBuff) -> [u8; 16] {
 mod tests {
     use super::*;
 
+    /// A segment that Linux 6.18 sent to itself with the key "netplumb".
+    #[test]
+    fn a_signature_is_what_linux_signs() {
+        let header = [
+            0x9f, 0x76, 0x45, 0xec, 0x57, 0xd8, 0xca, 0x06, 0x54, 0x81, 0x33, 0x9e, 0xa0, 0x18,
+            0x00, 0x40, 0xfe, 0x35, 0x00, 0x00,
+        ];
+        let signature = [
+            0x8f, 0x7f, 0x1f, 0xf6, 0xaf, 0x14, 0xe0, 0xfd, 0x0d, 0xa4, 0x04, 0xc6, 0x5e, 0xad,
+            0x36, 0xd3,
+        ];
+        let local = IpAddr::from([127, 0, 0, 1]);
+        let key = Md5Key { addr: local, prefixlen: 32, key: b"netplumb".to_vec() };
+        let ends = Ends { saddr: local, daddr: local };
+        let payload = std::iter::once(&b"hello"[..]);
+        assert_eq!(tcp_md5_hash(&key, ends, &header, payload, 45), signature);
+    }
+
     #[test]
     fn the_longest_prefix_has_the_key() {
         let key = |addr: [u8; 4], prefixlen| Md5Key {
