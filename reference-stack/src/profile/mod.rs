@@ -121,8 +121,6 @@ pub struct Profile {
     /// A burst takes bytes of the next super-packet to be as long as it may (`tcp_grow_skb`, 6.10
     /// and later).
     pub tcp_grow_skb: bool,
-    /// An ACK of what was never sent is answered (RFC 5961 5.2; 7.1, and stable 6.18).
-    pub challenge_unsent_ack: bool,
     /// A path MTU that was learned does not lower the segment size that is announced (asked of
     /// 7.2; 6.1 and 6.18 announce less).
     pub advmss_ignores_pmtu: bool,
@@ -182,7 +180,6 @@ impl Profile {
             reqsk_rst_exact: version > Version::V5_15,
             tcpi_tfo_child: modern,
             tw_isn_kept: modern,
-            challenge_unsent_ack: modern,
             zero_window_counts: modern,
             skb_small_head: modern,
             sof_timestamping_last: if modern { 1 << 18 } else { 1 << 15 },
