@@ -93,6 +93,8 @@ pub(crate) struct Run<'a> {
     /// The target's clock at time 0 of the script.
     start: u64,
     waiting: Option<Waiting<'a>>,
+    /// When the packet left that was looked at last.
+    last_read: Option<u64>,
     /// When the event before was due, and whether it was an inbound packet.
     last: Option<(i64, bool)>,
     /// Number of the packet event at hand, from 1.
@@ -128,6 +130,7 @@ impl<'a> Run<'a> {
             owned: false,
             start: 0,
             waiting: None,
+            last_read: None,
             last: None,
             packet_number: 0,
             events: &[],

@@ -325,9 +325,10 @@ pub trait Target {
         Err(Refusal::Unsupported(format!("the target has no /proc/net/{name}")))
     }
 
-    /// The harness has looked at a packet that was sent. That takes a moment on a host, so in virtual time a moment has
-    /// to pass too: else the answer to a burst would come exactly as soon as the answer to a single packet.
-    fn packet_was_read(&mut self) {}
+    /// The harness has looked at a packet that left together with the one before. That takes a moment on a host, so in
+    /// virtual time a moment has to pass too: else the answer to a burst would come exactly as soon as the answer to a
+    /// single packet.
+    fn burst_was_read(&mut self) {}
 
     /// Waits for a moment from which a script's clock runs well: on a real kernel, some way into a tick.
     fn start_clock(&mut self) {}

@@ -414,7 +414,7 @@ impl Target for Reference {
         }
     }
 
-    fn packet_was_read(&mut self) {
+    fn burst_was_read(&mut self) {
         let until = self.kernel.now() + PACKET_READ_NS;
         while self.kernel.now() < until {
             self.step(until);

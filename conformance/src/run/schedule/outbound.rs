@@ -3,7 +3,6 @@
 use super::{ANY_TIME_LIMIT_NS, PATIENCE_NS, Run, Stop, Window};
 use crate::results::{Nic, Packets};
 use crate::run::connection::{Socket, State};
-use crate::run::icmp_names;
 use crate::run::matcher::{self, Differences, Mismatch};
 use crate::run::report::{self, Failure};
 use crate::run::wire::{self, ACK, SYN};
@@ -249,8 +248,12 @@ impl Run<'_> {
                 return Err(self.parts_differ(packet, window, &parts, message, first));
             }
             total += len;
+            let of_burst = self.last_read == Some(found.at);
+            self.last_read = Some(found.at);
             parts.push(found);
-            self.target.packet_was_read();
+            if of_burst {
+                self.target.burst_was_read();
+            }
             if total >= expected || !may_join {
                 break;
             }
