@@ -1,5 +1,7 @@
 //! The runner against a target that does what a test tells it to.
 
+mod rules;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::path::Path;
