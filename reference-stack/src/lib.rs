@@ -34,7 +34,7 @@ pub use errno::Errno;
 pub use hw_model::Nanos;
 pub use kernel::{
     AdminError, BootConfig, Completion, EventLog, FrameIn, FrameOut, Gauge, Kernel, NicConfig,
-    NicKind, Port, QdiscKind, Route6Spec, RouteSpec, RouteVerb,
+    NicKind, Port, QdiscKind, RandomDelay, Route6Spec, RouteSpec, RouteVerb,
 };
 pub use profile::{Profile, Version};
 pub use syscalls::{Call, Ret, TaskId};

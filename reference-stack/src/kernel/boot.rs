@@ -125,6 +125,7 @@ impl Kernel {
             hw: Board::default(),
             wake: SmallVec::new(),
             log: EventLog::default(),
+            delays: Default::default(),
             tcp_mem_allocated: 0,
             rng,
             profile,

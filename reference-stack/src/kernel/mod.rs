@@ -2,6 +2,7 @@
 
 mod admin;
 mod boot;
+pub(crate) mod delays;
 mod gauges;
 mod link;
 mod observe;
@@ -10,6 +11,7 @@ mod task;
 
 pub use admin::{AdminError, Route6Spec, RouteSpec, RouteVerb};
 pub use boot::{BootConfig, NicConfig, NicKind};
+pub use delays::RandomDelay;
 pub use gauges::Gauge;
 pub use link::QdiscKind;
 pub use observe::EventLog;

@@ -9,6 +9,7 @@ pub(crate) mod socket;
 
 use crate::fs::wait::{WaitKey, Wakes};
 use crate::kernel::EventLog;
+use crate::kernel::delays::RandomDelays;
 use crate::lib::random::Random;
 use crate::profile::Profile;
 use crate::time::{Clock, HrtimerId, Jiffies, TimerId};
@@ -46,6 +47,7 @@ pub struct Net {
     /// `sk_write_space`, `sk_state_change`, `sk_error_report`), in order.
     pub(crate) wake: Wakes,
     pub(crate) log: EventLog,
+    pub(crate) delays: RandomDelays,
     /// `tcp_mstamp` of now: microseconds, taken once a softirq or call.
     pub(crate) tcp_mem_allocated: i64,
 }

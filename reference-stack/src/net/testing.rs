@@ -51,6 +51,7 @@ pub(crate) fn machine(kind: NicKind) -> (Net, DevId) {
         hw: Default::default(),
         wake: SmallVec::new(),
         log: EventLog::default(),
+        delays: Default::default(),
         tcp_mem_allocated: 0,
     };
     dev::net_dev_init(&mut net);

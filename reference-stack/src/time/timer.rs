@@ -133,6 +133,13 @@ impl TimerWheel {
         self.index.get(&id).map(|&n| self.nodes[n as usize].expires)
     }
 
+    /// At which jiffy a timer runs that is armed now for `expires`.
+    pub fn fires_at(&self, expires: Jiffies, now: Jiffies) -> Jiffies {
+        let clk = self.clk.max(self.next_expiry().unwrap_or(now).min(now));
+        let armed = Self { clk, ..Self::new(clk) };
+        armed.bucket_of(expires, now).1
+    }
+
     /// The jiffy at which the next bucket runs.
     pub fn next_expiry(&self) -> Option<Jiffies> {
         (0..LVL_DEPTH).filter_map(|level| self.level_expiry(level)).map(|(at, _)| at).min()

@@ -53,7 +53,6 @@ pub(crate) struct Inet6Dev {
     pub(crate) mc_ifc_count: u32,
     pub(crate) mc_dad_count: u32,
     rs_probes: i64,
-    rs_interval: Jiffies,
     /// `IF_RA_RCVD`: a router answered.
     pub(crate) ra_rcvd: bool,
     next_number: u32,
@@ -224,7 +223,6 @@ fn addrconf_dad_begin(net: &mut Net, dev: DevId, number: u32) {
         return addrconf_dad_completed(net, dev, number);
     }
     let most = net.sysctl.rtr_solicit_delay.max(0) as u64 * u64::from(net.time.hz());
-    let wait = u64::from(net.rng.below(most.clamp(1, u32::MAX.into()) as u32));
     let nonce = match net.sysctl.enhanced_dad {
         0 => [0; 6],
         _ => (net.rng.next_u64() | 1).to_le_bytes()[..6].try_into().unwrap_or_default(),
@@ -234,8 +232,8 @@ fn addrconf_dad_begin(net: &mut Net, dev: DevId, number: u32) {
         ifa.dad_probes = probes;
         ifa.dad_nonce = nonce;
     }
-    let at = net.jiffies() + wait;
-    net.mod_timer(TimerId::Dad(dev, number), at);
+    let now = net.jiffies();
+    net.mod_timer_random(TimerId::Dad(dev, number), now, most);
 }
 
 /// The next question, or the end of a detection that nobody objected to (`addrconf_dad_work`).
@@ -271,13 +269,10 @@ fn addrconf_dad_completed(net: &mut Net, dev: DevId, number: u32) {
     ipv6_mc_dad_complete(net, dev);
     if net.sysctl.accept_ra != 0 && net.sysctl.rtr_solicits != 0 {
         ndisc_send_rs(net, dev, addr);
-        let interval = rtr_solicit_interval(net);
         // rfc3315_s14_backoff_init(): 0.9 to 1.1 times.
-        let interval = scaled(net, interval, 900_000, 200_001);
-        let idev = &mut net.devs.get_mut(dev).ip6_ptr;
-        (idev.rs_probes, idev.rs_interval) = (1, interval);
-        let at = net.jiffies() + interval;
-        net.mod_timer(TimerId::RouterSolicit(dev), at);
+        net.devs.get_mut(dev).ip6_ptr.rs_probes = 1;
+        let interval = rtr_solicit_interval(net);
+        mod_rs_timer(net, dev, interval, 900_000);
     }
 }
 
@@ -285,10 +280,13 @@ fn rtr_solicit_interval(net: &Net) -> Jiffies {
     net.sysctl.rtr_solicit_interval.max(0) as u64 * u64::from(net.time.hz())
 }
 
-/// A time multiplied by a random factor in millionths.
-fn scaled(net: &mut Net, time: Jiffies, least: u64, spread: u32) -> Jiffies {
-    let factor = least + u64::from(net.rng.below(spread));
-    (u128::from(time) * u128::from(factor) / 1_000_000) as Jiffies
+/// Arms the timer of solicitations for a time that is multiplied by a random factor of `least`
+/// to `least + 200000` millionths.
+fn mod_rs_timer(net: &mut Net, dev: DevId, time: Jiffies, least: u64) {
+    let times = |factor: u64| (u128::from(time) * u128::from(factor) / 1_000_000) as Jiffies;
+    let (first, last) = (times(least), times(least + 200_000));
+    let from = net.jiffies() + first;
+    net.mod_timer_random(TimerId::RouterSolicit(dev), from, last - first + 1);
 }
 
 /// No router answered (`addrconf_rs_timer`, RFC 7559): asks again, about twice as late each time.
@@ -297,7 +295,9 @@ pub(crate) fn addrconf_rs_timer(net: &mut Net, dev: DevId) {
     if !idev.up || idev.ra_rcvd || net.sysctl.accept_ra == 0 {
         return;
     }
-    let (probes, interval, lladdr) = (idev.rs_probes, idev.rs_interval, idev.lladdr());
+    let (probes, lladdr) = (idev.rs_probes, idev.lladdr());
+    let interval = net.random_delay_of(TimerId::RouterSolicit(dev));
+    let interval = interval.unwrap_or_else(|| rtr_solicit_interval(net));
     let most = net.sysctl.rtr_solicits;
     net.devs.get_mut(dev).ip6_ptr.rs_probes = probes + 1;
     if most >= 0 && probes >= most {
@@ -307,16 +307,17 @@ pub(crate) fn addrconf_rs_timer(net: &mut Net, dev: DevId) {
     ndisc_send_rs(net, dev, lladdr);
     let hz = u64::from(net.time.hz());
     let longest = net.sysctl.rtr_solicit_max_interval.max(0) as u64 * hz;
-    // rfc3315_s14_backoff_update(): 1.9 to 2.1 times, near the limit 0.9 to 1.1 times that.
-    let mut next = scaled(net, interval, 1_900_000, 200_001);
-    if next > longest {
-        next = scaled(net, longest, 900_000, 200_001);
-    }
-    net.devs.get_mut(dev).ip6_ptr.rs_interval = next;
     let last = most >= 0 && probes + 1 == most;
-    let wait = if last { net.sysctl.rtr_solicit_delay.max(0) as u64 * hz } else { next };
-    let at = net.jiffies() + wait;
-    net.mod_timer(TimerId::RouterSolicit(dev), at);
+    if last {
+        let at = net.jiffies() + net.sysctl.rtr_solicit_delay.max(0) as u64 * hz;
+        net.mod_timer(TimerId::RouterSolicit(dev), at);
+        return;
+    }
+    // rfc3315_s14_backoff_update(): 1.9 to 2.1 times, near the limit 0.9 to 1.1 times that.
+    match 2 * interval > longest {
+        true => mod_rs_timer(net, dev, longest, 900_000),
+        false => mod_rs_timer(net, dev, interval, 1_900_000),
+    }
 }
 
 /// Somebody else has a tentative address (`addrconf_dad_failure`): it stays unused.

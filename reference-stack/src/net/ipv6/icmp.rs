@@ -201,9 +201,12 @@ fn quote(skb: &SkBuff, len: usize) -> Vec<u8> {
 
 /// Sends a message of this host with its checksum (`icmpv6_push_pending_frames`).
 fn icmpv6_push_pending_frames(net: &mut Net, dst: &Dst, fl: &Flow6, message: Vec<u8>, tclass: u8) {
-    let kind = message.first().copied().unwrap_or(0);
+    let byte = |n: usize| message.get(n).copied().unwrap_or(0);
+    let (kind, code) = (byte(0), byte(1));
     let skb = icmpv6_skb(net, fl.saddr, fl.daddr, message);
-    let label = ip6_make_flowlabel(net, None, fl, None);
+    // Type and code are in the flow where others have their ports (`fl6_icmp_type`).
+    let hashed = Flow6 { sport: u16::from_be_bytes([kind, code]), ..fl.clone() };
+    let label = ip6_make_flowlabel(net, None, &hashed, None);
     let args = Ip6Args { tclass, hop_limit: dst.hoplimit, label, nexthdr: IPPROTO_ICMPV6 };
     icmpv6_out_count(net, kind);
     send(net, skb, dst, fl, &args);

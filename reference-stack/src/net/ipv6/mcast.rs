@@ -52,7 +52,8 @@ pub(crate) fn ipv6_dev_mc_inc(net: &mut Net, dev: DevId, addr: Ipv6Addr) {
             return;
         }
         Some(group) => *group = McGroup { addr, users: 1, crcount, left: false },
-        None => list.push(McGroup { addr, users: 1, crcount, left: false }),
+        // A report names the newest first.
+        None => list.insert(0, McGroup { addr, users: 1, crcount, left: false }),
     }
     crate::net::core::dev::dev_set_rx_mode(net, dev);
     mld_ifc_event(net, dev);
@@ -86,10 +87,11 @@ fn mld_ifc_event(net: &mut Net, dev: DevId) {
     net.mod_timer(TimerId::MldIfc(dev), at);
 }
 
-/// Some time of up to a report interval from now.
-fn later(net: &mut Net) -> Jiffies {
-    let most = unsolicited_report_interval(net).clamp(1, u32::MAX.into()) as u32;
-    net.jiffies() + u64::from(net.rng.below(most)) + 2
+/// Arms a timer for some time of up to a report interval from now.
+fn mod_timer_later(net: &mut Net, timer: TimerId) {
+    let from = net.jiffies() + 2;
+    let most = unsolicited_report_interval(net);
+    net.mod_timer_random(timer, from, most);
 }
 
 /// Reports what changed (`mld_ifc_work`, `mld_send_cr`).
@@ -108,8 +110,7 @@ pub(crate) fn mld_ifc_work(net: &mut Net, dev: DevId) {
     let again = idev.mc_ifc_count > 0;
     mld_sendpack(net, dev, &records);
     if again {
-        let at = later(net);
-        net.mod_timer(TimerId::MldIfc(dev), at);
+        mod_timer_later(net, TimerId::MldIfc(dev));
     }
 }
 
@@ -133,8 +134,7 @@ pub(crate) fn mld_dad_work(net: &mut Net, dev: DevId) {
     let again = idev.mc_dad_count > 0;
     mld_sendpack(net, dev, &records);
     if again {
-        let at = later(net);
-        net.mod_timer(TimerId::MldDad(dev), at);
+        mod_timer_later(net, TimerId::MldDad(dev));
     }
 }
 

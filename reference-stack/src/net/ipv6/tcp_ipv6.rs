@@ -26,7 +26,7 @@ use crate::net::ipv4::tcp_ipv4::{
     tcp_rcv_lookup, tcp_req_err, tcp_v4_connect, tcp_v4_fill_cb,
 };
 use crate::net::ipv4::tcp_minisocks::tcp_settle;
-use crate::net::ipv4::tcp_output::{TcpHeader, tcp_mstamp_refresh, tcp_mtu_to_mss, tcp_sync_mss};
+use crate::net::ipv4::tcp_output::{TcpHeader, tcp_mtu_to_mss, tcp_sync_mss};
 use crate::net::ipv4::tcp_sock::{RequestSock, TcpSock, V6Addrs};
 use crate::syscalls::SockAddr;
 use crate::uapi::{IPPROTO_TCP, IPV6_PMTUDISC_PROBE};
@@ -325,7 +325,7 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, err: &Icmp6Err) {
         if owned {
             tp.deferred.mtu_reduced = Some(err.info);
         } else {
-            tcp_mstamp_refresh(tp, net);
+            // The clock of the last packet or call goes on: nothing reads it anew here.
             tcp_v6_mtu_reduced(tp, net, err.info);
         }
         return;

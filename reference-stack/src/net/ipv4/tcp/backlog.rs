@@ -13,7 +13,7 @@ use crate::net::ipv4::mib::TcpExt;
 use crate::net::ipv4::tcp_input::{skb_try_coalesce, tcp_hdr, tcp_options};
 use crate::net::ipv4::tcp_ipv4::{tcp_v4_do_rcv, tcp_v4_mtu_reduced};
 use crate::net::ipv4::tcp_minisocks::tcp_settle;
-use crate::net::ipv4::tcp_output::{tcp_mstamp_refresh, tcp_send_ack, tcp_tsq_handler};
+use crate::net::ipv4::tcp_output::{tcp_send_ack, tcp_tsq_handler};
 use crate::net::ipv4::tcp_timer::{tcp_delack_timer_handler, tcp_write_timer_handler};
 
 /// What a lock holder is asked to do when it lets go (`enum tsq_flags`, the `_DEFERRED` ones).
@@ -150,7 +150,7 @@ fn tcp_release_cb(socks: &mut Socks, net: &mut Net, id: SockId) {
         tcp_delack_timer_handler(tp, net);
     }
     if let Some(mtu) = todo.mtu_reduced {
-        tcp_mstamp_refresh(tp, net);
+        // The clock of the last packet or call goes on: nothing reads it anew here.
         tcp_v4_mtu_reduced(tp, net, mtu);
     }
     if todo.ack && inet_csk_ack_scheduled(tp) {

@@ -95,7 +95,7 @@ fn err_for_connection(tp: &mut TcpSock, net: &mut Net, seq: SeqNum, ty: u8, code
             if owned {
                 tp.deferred.mtu_reduced = Some(info);
             } else if tp.sk.sk_state != TcpState::Listen {
-                tcp_mstamp_refresh(tp, net);
+                // The clock of the last packet or call goes on: nothing reads it anew here.
                 tcp_v4_mtu_reduced(tp, net, info);
             }
             return;

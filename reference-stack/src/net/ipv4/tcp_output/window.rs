@@ -251,7 +251,8 @@ pub(crate) fn tcp_sync_mss(tp: &mut TcpSock, net: &mut Net, pmtu: u32) -> u32 {
 /// (Linux `tcp_current_mss()`).
 pub(crate) fn tcp_current_mss(tp: &mut TcpSock, net: &mut Net) -> u32 {
     let mut mss = tp.mss_cache;
-    if let Some(mtu) = tp.sk.sk_dst.as_ref().map(|d| d.mtu)
+    // A device whose MTU was lowered is seen at once, before the route is looked up anew.
+    if let Some(mtu) = tp.sk.sk_dst.as_ref().map(|d| d.mtu.min(net.devs[d.dev].mtu))
         && mtu != tp.icsk.icsk_pmtu_cookie
     {
         mss = tcp_sync_mss(tp, net, mtu);
