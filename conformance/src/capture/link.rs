@@ -58,6 +58,7 @@ impl Link {
             data,
             outgoing,
             link: self,
+            at: None,
         };
         let word = |at: usize| Some(u16::from_be_bytes([*data.get(at)?, *data.get(at + 1)?]));
         let (outgoing, ether_type, source) = match self {

@@ -34,6 +34,8 @@ pub struct Packet {
     pub outgoing: Option<bool>,
     /// What it was captured on.
     pub link: Link,
+    /// Where the bytes are in the file, if they are there as they are here.
+    pub at: Option<u64>,
 }
 
 /// Why a capture file could not be read.
@@ -108,6 +110,8 @@ pub struct PacketReader<R: Read> {
     link: Link,
     /// Packets given so far.
     count: u64,
+    /// Which Ethernet frames are wanted: those of this address and to groups.
+    only: Option<[u8; 6]>,
     /// Byte offset of the next record.
     offset: u64,
     done: bool,
@@ -185,7 +189,14 @@ impl<R: Read> PacketReader<R> {
             }
             _ => return Err(PcapError::Magic { file, magic }),
         };
-        Ok(PacketReader { file, inner, link, count: 0, offset, done: false })
+        Ok(PacketReader { file, inner, link, count: 0, only: None, offset, done: false })
+    }
+
+    /// From now on Ethernet frames neither from nor to this address nor to a group are counted and
+    /// passed over.
+    pub fn only(mut self, mac: [u8; 6]) -> Self {
+        self.only = Some(mac);
+        self
     }
 
     fn error(&self, e: pcap_file::PcapError) -> PcapError {
@@ -214,15 +225,29 @@ impl<R: Read> PacketReader<R> {
     }
 
     fn next_pcap(&mut self) -> Option<Result<Packet, PcapError>> {
+        loop {
+            match self.pcap_record()? {
+                Ok(None) => {}
+                Ok(Some(packet)) => return Some(Ok(packet)),
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+
+    /// The next record of a pcap file; `None` inside: it is not wanted.
+    fn pcap_record(&mut self) -> Option<Result<Option<Packet>, PcapError>> {
+        let (only, link, offset) = (self.only, self.link, self.offset);
         let Inner::Pcap(r) = &mut self.inner else { return None };
         let nano = r.header().ts_resolution == TsResolution::NanoSecond;
         // The library's own packet type refuses an original length above the snap length, which
         // is what every capture with `-s` has.
-        let raw = match r.next_raw_packet()? {
-            Ok(raw) => (raw.ts_sec, raw.ts_frac, raw.incl_len, raw.orig_len, raw.data.into_owned()),
+        let (sec, frac, incl, orig_len, data) = match r.next_raw_packet()? {
+            Ok(raw) => {
+                let kept = wanted(only, link, &raw.data).then(|| raw.data.into_owned());
+                (raw.ts_sec, raw.ts_frac, raw.incl_len, raw.orig_len, kept)
+            }
             Err(e) => return Some(Err(self.error(e))),
         };
-        let (sec, frac, incl, orig_len, data) = raw;
         if incl > orig_len {
             return Some(Err(self.damaged("more bytes captured than the frame had")));
         }
@@ -230,17 +255,22 @@ impl<R: Read> PacketReader<R> {
             return Some(Err(self.damaged("the fraction of its time stamp is a second or more")));
         }
         let frac = u64::from(frac) * if nano { 1 } else { 1000 };
-        let Some(framed) = self.link.frame(data) else {
-            return Some(Err(self.damaged("it is shorter than its link's header")));
+        let framed = match data {
+            None => None,
+            Some(data) => match link.frame(data) {
+                Some(framed) => Some(framed),
+                None => return Some(Err(self.damaged("it is shorter than its link's header"))),
+            },
         };
         self.count += 1;
         self.offset += 16 + u64::from(incl);
-        Some(Ok(Packet {
+        Some(Ok(framed.map(|framed| Packet {
             number: self.count,
             time_ns: u64::from(sec) * 1_000_000_000 + frac,
-            orig_len: self.link.length(orig_len),
+            orig_len: link.length(orig_len),
+            at: (link == Link::Ethernet).then_some(offset + 16),
             ..framed
-        }))
+        })))
     }
 
     fn next_pcapng(&mut self) -> Option<Result<Packet, PcapError>> {
@@ -255,6 +285,11 @@ impl<R: Read> PacketReader<R> {
                     let packet = self.enhanced_packet(&body);
                     self.count += u64::from(packet.is_ok());
                     self.offset += len;
+                    if let Ok(p) = &packet
+                        && !wanted(self.only, p.link, &p.data)
+                    {
+                        continue;
+                    }
                     return Some(packet);
                 }
                 PACKET_BLOCK | SIMPLE_PACKET_BLOCK => {
@@ -302,7 +337,9 @@ impl<R: Read> PacketReader<R> {
             return Err(self.damaged("it is shorter than its link's header"));
         };
         let orig_len = link.length(orig_len);
-        Ok(Packet { number: self.count + 1, time_ns, orig_len, ..framed })
+        // Behind the block's type, length and five words.
+        let at = (link == Link::Ethernet).then_some(self.offset + 28);
+        Ok(Packet { number: self.count + 1, time_ns, orig_len, at, ..framed })
     }
 }
 
@@ -321,6 +358,14 @@ impl<R: Read> Iterator for PacketReader<R> {
         self.done = !matches!(item, Some(Ok(_)));
         item
     }
+}
+
+/// Whether a frame is from or to an address, or to a group; all are without an address.
+fn wanted(only: Option<[u8; 6]>, link: Link, data: &[u8]) -> bool {
+    let (Some(mac), Some(head)) = (only.filter(|_| link == Link::Ethernet), data.get(..12)) else {
+        return true;
+    };
+    head[0] & 1 == 1 || head[..6] == mac || head[6..] == mac
 }
 
 /// All packets of a file.
@@ -349,7 +394,8 @@ fn scale_stamp(raw: u128, resol: Option<u8>) -> Option<u64> {
     } else {
         raw / 10u128.checked_pow(exp - 9)?
     };
-    u64::try_from(ns).ok()
+    // A century away, so that times can be added to.
+    u64::try_from(ns).ok().filter(|ns| *ns < 1 << 62)
 }
 
 /// Bytes of a section header's options: each has four bytes before it and is padded to four,

@@ -92,13 +92,17 @@ pub struct Frame {
     pub eth_dst: [u8; 6],
     /// EtherType, after any tag.
     pub ether_type: u16,
+    /// Identifier of the VLAN tag.
+    pub vlan: Option<u16>,
     /// Network addresses, source and destination.
     pub addresses: Option<(IpAddr, IpAddr)>,
     /// IP protocol (IPv6: of the payload).
     pub protocol: Option<u8>,
     /// IPv4 identification.
     pub ip_id: Option<u16>,
-    /// IPv4 fragment offset, bytes, and whether more follow.
+    /// Identification of an IPv6 fragment.
+    pub fragment_id: Option<u32>,
+    /// Fragment offset, bytes, and whether more follow.
     pub fragment: Option<(u16, bool)>,
     /// The TCP header.
     pub tcp: Option<Tcp>,
@@ -179,6 +183,7 @@ pub fn decode(bytes: &[u8]) -> Frame {
     for ext in &p.link_exts {
         if let LaxLinkExtSlice::Vlan(v) = ext {
             f.ether_type = v.ether_type().0;
+            f.vlan = f.vlan.or(Some(v.vlan_identifier().value()));
             f.push(Layer::Vlan, "vlan.id", v.vlan_identifier().value());
             f.push(Layer::Vlan, "vlan.priority", v.priority_code_point().value());
             f.push(Layer::Vlan, "vlan.etype", format!("0x{:04x}", f.ether_type));
@@ -212,6 +217,13 @@ pub fn decode(bytes: &[u8]) -> Frame {
             _ => (Layer::Data, "data.data"),
         };
         f.push(layer, name, data);
+    }
+    // A first fragment has the ports, though not all that its header speaks of.
+    if f.udp.is_none()
+        && f.protocol == Some(17)
+        && let (Some((0, true)), Some(&[a, b, c, d])) = (f.fragment, f.payload.first_chunk::<4>())
+    {
+        f.udp = Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])));
     }
     f
 }
@@ -263,11 +275,33 @@ fn ipv6(f: &mut Frame, ip: &etherparse::LaxIpv6Slice<'_>) {
     f.push(L, "ipv6.src", h.source_addr());
     f.push(L, "ipv6.dst", h.destination_addr());
     if !ip.extensions().is_empty() {
-        f.push(L, "ipv6.exthdr", hex(ip.extensions().slice()));
+        let bytes = ip.extensions().slice();
+        f.push(L, "ipv6.exthdr", hex(bytes));
+        if let Some((offset, more, id)) = fragment6(h.next_header().0, bytes) {
+            f.fragment = Some((offset, more));
+            f.fragment_id = Some(id);
+        }
     }
     f.push(L, "ipv6.plen", h.payload_length());
     f.addresses = Some((h.source_addr().into(), h.destination_addr().into()));
     f.protocol = Some(ip.payload().ip_number.0);
+}
+
+/// Offset, more fragments and identification of the fragment header among extension headers.
+fn fragment6(mut next: u8, mut b: &[u8]) -> Option<(u16, bool, u32)> {
+    loop {
+        let head: [u8; 8] = b.get(..8)?.try_into().ok()?;
+        let [following, len, o, m, id @ ..] = head;
+        match next {
+            44 => {
+                let word = u16::from_be_bytes([o, m]);
+                return Some((word & 0xfff8, word & 1 != 0, u32::from_be_bytes(id)));
+            }
+            0 | 43 | 60 => b = b.get((usize::from(len) + 1) * 8..)?,
+            _ => return None,
+        }
+        next = following;
+    }
 }
 
 fn tcp(f: &mut Frame, t: &TcpSlice<'_>) {

@@ -189,6 +189,13 @@ pub(super) const POLL: Table = &[
     ("EPOLLERR", 8),
     ("EPOLLHUP", 0x10),
     ("EPOLLRDHUP", 0x2000),
+    ("EPOLLRDNORM", 0x40),
+    ("EPOLLRDBAND", 0x80),
+    ("EPOLLWRNORM", 0x100),
+    ("EPOLLWRBAND", 0x200),
+    ("EPOLLMSG", 0x400),
+    ("EPOLLEXCLUSIVE", 1 << 28),
+    ("EPOLLWAKEUP", 1 << 29),
     ("EPOLLONESHOT", 1 << 30),
     ("EPOLLET", i32::MIN),
 ];
@@ -209,6 +216,28 @@ pub(super) const ICMP_TYPES: Table = &[
     ("ICMP_ADDRESS", 17),
     ("ICMP_ADDRESSREPLY", 18),
 ];
+
+/// Commands of fcntl and ioctl that are followed, and flags of clone and of new descriptors.
+pub(super) const COMMANDS: Table = &[
+    ("F_DUPFD", 0),
+    ("F_SETFD", 2),
+    ("F_SETFL", 4),
+    ("F_DUPFD_CLOEXEC", 0x406),
+    ("FIONBIO", 0x5421),
+    ("FIOCLEX", 0x5451),
+    ("FIONCLEX", 0x5450),
+];
+
+/// Whether a set of flags, by name or as a number, has one.
+pub(super) fn has_flag(v: &Value, name: &str, bit: i64) -> bool {
+    match v {
+        Value::Sym(s) => {
+            s.split('|').any(|w| w == name || parse_int(w).is_some_and(|n| n & bit != 0))
+        }
+        Value::Int(n) => n & bit != 0,
+        _ => false,
+    }
+}
 
 /// A value as a number: a literal, a symbol of `table`, or several joined by `|`.
 pub(super) fn number(v: &Value, table: Table) -> Option<i32> {

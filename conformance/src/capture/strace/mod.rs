@@ -10,6 +10,7 @@ mod consts;
 mod record;
 mod sockets;
 mod value;
+mod wait;
 
 pub use record::{Outcome, Record, StraceError, TracedCall, parse_strace};
 pub use sockets::{CallName, FdSet, FileId, PollFd, SockAddr, SocketCall, socket_calls};

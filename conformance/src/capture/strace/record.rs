@@ -64,7 +64,16 @@ pub enum Record {
 }
 
 impl Record {
-    fn time_ns(&self) -> u64 {
+    /// Says which thread it is of, where the trace is of one alone.
+    pub fn set_pid(&mut self, thread: u32) {
+        match self {
+            Self::Call(c) => c.pid = thread,
+            Self::Signal { pid, .. } | Self::Exit { pid, .. } => *pid = thread,
+        }
+    }
+
+    /// When it was, or began.
+    pub fn time_ns(&self) -> u64 {
         match self {
             Self::Call(c) => c.entry_ns,
             Self::Signal { time_ns, .. } | Self::Exit { time_ns, .. } => *time_ns,
@@ -118,7 +127,8 @@ pub fn parse_strace(name: &str, text: &str) -> Result<Vec<Record>, StraceError> 
         let start = offset;
         offset += raw.len();
         let line = raw.trim_end_matches(['\n', '\r']);
-        if line.trim().is_empty() {
+        // `strace: Process 7 attached`, on a terminal.
+        if line.trim().is_empty() || line.starts_with("strace: ") {
             continue;
         }
         let fail = |e: LineError| StraceError::Line {
@@ -144,8 +154,75 @@ pub fn parse_strace(name: &str, text: &str) -> Result<Vec<Record>, StraceError> 
             remark: None,
         }));
     }
+    name_the_first(&mut records, text);
+    after_midnight(&mut records);
     records.sort_by_key(Record::time_ns);
+    returns(&mut records);
     Ok(records)
+}
+
+/// On a terminal the first process has no number until there is a second one: it is the one that
+/// strace did not attach to later.
+fn name_the_first(records: &mut [Record], text: &str) {
+    let mut attached = text.lines().filter_map(|l| l.strip_prefix("strace: Process ")).peekable();
+    if attached.peek().is_none() {
+        return;
+    }
+    let attached: Vec<u32> =
+        attached.filter_map(|l| l.split_whitespace().next()?.parse().ok()).collect();
+    let pid = |r: &Record| match r {
+        Record::Call(c) => c.pid,
+        Record::Signal { pid, .. } | Record::Exit { pid, .. } => *pid,
+    };
+    let first = records.iter().map(pid).find(|p| *p != 0 && !attached.contains(p));
+    let Some(first) = first else { return };
+    for r in records {
+        let pid = match r {
+            Record::Call(c) => &mut c.pid,
+            Record::Signal { pid, .. } | Record::Exit { pid, .. } => pid,
+        };
+        if *pid == 0 {
+            *pid = first;
+        }
+    }
+}
+
+/// Times of day (-tt) start anew at midnight.
+fn after_midnight(records: &mut [Record]) {
+    const DAY_NS: u64 = 86_400_000_000_000;
+    let (mut last, mut add) = (0, 0);
+    for r in records {
+        let time = match r {
+            Record::Call(c) => &mut c.entry_ns,
+            Record::Signal { time_ns, .. } | Record::Exit { time_ns, .. } => time_ns,
+        };
+        if *time >= DAY_NS {
+            return;
+        }
+        if *time + DAY_NS / 2 < last {
+            add += DAY_NS;
+        }
+        last = *time;
+        *time += add;
+    }
+}
+
+/// Without -T nothing says how long a call took: it was over before its thread's next one.
+fn returns(records: &mut [Record]) {
+    let mut next: BTreeMap<u32, u64> = BTreeMap::new();
+    for r in records.iter_mut().rev() {
+        let (pid, time) = match r {
+            Record::Call(c) => {
+                let returned = !matches!(c.outcome, Outcome::Unfinished);
+                if let (None, true, Some(after)) = (c.duration_ns, returned, next.get(&c.pid)) {
+                    c.duration_ns = Some(after.saturating_sub(c.entry_ns));
+                }
+                (c.pid, c.entry_ns)
+            }
+            Record::Signal { pid, time_ns, .. } | Record::Exit { pid, time_ns } => (*pid, *time_ns),
+        };
+        next.insert(pid, time);
+    }
 }
 
 struct LineError {
@@ -182,8 +259,12 @@ fn parse_line(
             return Err(err(body_at, "another call of this thread is unfinished"));
         }
         let whole = format!("{}{}", p.text, tail);
-        let record = finish(pid, p.entry_ns, p.line, &whole)
+        let mut record = finish(pid, p.entry_ns, p.line, &whole)
             .map_err(|e| LineError { at: body_at, message: e.message })?;
+        if let Record::Call(c) = &mut record {
+            // Without -T the two lines say how long it took.
+            c.duration_ns = c.duration_ns.or(Some(time_ns.saturating_sub(p.entry_ns)));
+        }
         return Ok(Some(record));
     }
     if let Some(head) = body.strip_suffix("<unfinished ...>") {
@@ -244,7 +325,9 @@ fn parse_time(word: &str) -> Option<u64> {
     } else {
         whole.parse().ok()?
     };
-    seconds.checked_mul(1_000_000_000)?.checked_add(fraction_ns(frac)?)
+    let ns: u64 = seconds.checked_mul(1_000_000_000)?.checked_add(fraction_ns(frac)?)?;
+    // A century away, so that times can be added to.
+    (ns < 1 << 62).then_some(ns)
 }
 
 fn fraction_ns(frac: &str) -> Option<u64> {

@@ -4,14 +4,27 @@
 //! again, processes fork. So every process has a table here, as in Linux, and what is followed
 //! is the open file ([`FileId`]). A call on a descriptor that is no known socket is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::consts::{
-    FAMILIES, ICMP_TYPES, LEVELS, MSG_FLAGS, OPTIONS, POLL, PROTOCOLS, SHUT, TYPES, number,
+    COMMANDS, FAMILIES, ICMP_TYPES, LEVELS, MSG_FLAGS, OPTIONS, PROTOCOLS, SHUT, TYPES, has_flag,
+    number,
 };
 use super::record::{Outcome, Record, TracedCall};
-use super::value::{Cursor, Value};
+use super::value::Value;
+use super::wait::set_revents;
+
+const SOCK_CLOEXEC: i32 = 0o2_000_000;
+const CLONE_FILES: i64 = 0x400;
+const F_DUPFD: i32 = 0;
+const F_SETFD: i32 = 2;
+const F_SETFL: i32 = 4;
+const F_DUPFD_CLOEXEC: i32 = 0x406;
+const FIONBIO: i32 = 0x5421;
+const FIONCLEX: i32 = 0x5450;
+const FIOCLEX: i32 = 0x5451;
+const O_NONBLOCK: i64 = 0o4000;
 
 /// An open socket of the trace; the same through dup, fork and threads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -84,12 +97,21 @@ pub enum CallName {
     SetNonblock { file: FileId, on: bool },
     /// poll(2), ppoll(2); `others` counts descriptors that are no known sockets.
     Poll { fds: Vec<PollFd>, others: usize, timeout_ns: Option<u64> },
-    /// select(2), pselect6(2).
-    Select { read: FdSet, write: FdSet, except: FdSet, timeout_ns: Option<u64> },
+    /// select(2), pselect6(2); `others` counts descriptors asked for that are no known sockets.
+    Select { read: FdSet, write: FdSet, except: FdSet, others: usize, timeout_ns: Option<u64> },
+    /// epoll_create(2), epoll_create1(2).
+    EpollCreate { file: Option<FileId> },
     /// epoll_ctl(2) on a socket.
-    EpollCtl { epoll: i64, op: String, file: FileId, events: i32 },
-    /// epoll_wait(2), epoll_pwait(2).
-    EpollWait { epoll: i64, timeout_ms: i64 },
+    EpollCtl { epoll: FileId, op: i32, file: FileId, events: i32, data: u64 },
+    /// epoll_wait(2), epoll_pwait(2): `ready` are the events and data of the sockets that it
+    /// returned, `others` counts what else it returned.
+    EpollWait {
+        epoll: FileId,
+        max: i32,
+        timeout_ns: Option<u64>,
+        ready: Vec<(i32, u64)>,
+        others: usize,
+    },
     /// A call that changes nothing on the wire (F_GETFL, FIOCLEX, ...) or has no type here.
     Other { file: FileId, name: String },
 }
@@ -111,10 +133,17 @@ pub struct SocketCall {
     pub outcome: Outcome,
 }
 
-type Table = BTreeMap<i64, FileId>;
+/// What a descriptor refers to, and whether exec closes it.
+#[derive(Clone, Copy)]
+struct Slot {
+    file: FileId,
+    cloexec: bool,
+}
+
+type Table = BTreeMap<i64, Slot>;
 
 #[derive(Default)]
-struct Tracker {
+pub(super) struct Tracker {
     /// Table of each thread; threads of a process share one.
     tables: BTreeMap<u32, usize>,
     slots: Vec<Table>,
@@ -124,6 +153,10 @@ struct Tracker {
     files: u32,
     /// Entry of exit_group, by thread.
     exiting: BTreeMap<u32, (u64, usize)>,
+    /// Calls that a signal interrupted and that restart_syscall() goes on with, by thread.
+    interrupted: BTreeMap<u32, (u64, CallName)>,
+    /// What the program put beside its sockets into epoll instances.
+    pub(super) epoll_data: BTreeSet<(FileId, u64)>,
     out: Vec<SocketCall>,
 }
 
@@ -152,25 +185,57 @@ impl Tracker {
         self.slots.len() - 1
     }
 
-    fn file(&mut self, pid: u32, fd: Option<&Value>) -> Option<FileId> {
+    pub(super) fn file(&mut self, pid: u32, fd: Option<&Value>) -> Option<FileId> {
         let fd = fd?.int()?;
         let t = self.table(pid);
-        self.slots[t].get(&fd).copied()
+        self.slots[t].get(&fd).map(|s| s.file)
     }
 
-    fn open(&mut self, pid: u32, fd: i64) -> FileId {
-        let id = FileId(self.files);
+    pub(super) fn open(&mut self, pid: u32, fd: i64, cloexec: bool) -> FileId {
+        let file = FileId(self.files);
         self.files += 1;
-        self.install(pid, fd, id);
-        id
+        self.install(pid, fd, Slot { file, cloexec });
+        file
     }
 
-    /// Puts a file at a descriptor; what was there must have been closed unseen (exec).
-    fn install(&mut self, pid: u32, fd: i64, id: FileId) {
+    /// Puts a file at a descriptor; what was there must have been closed unseen.
+    fn install(&mut self, pid: u32, fd: i64, slot: Slot) {
         let t = self.table(pid);
-        *self.refs.entry(id).or_default() += 1;
-        if let Some(old) = self.slots[t].insert(fd, id) {
-            self.release(old);
+        *self.refs.entry(slot.file).or_default() += 1;
+        if let Some(old) = self.slots[t].insert(fd, slot) {
+            self.release(old.file);
+        }
+    }
+
+    /// FD_CLOEXEC of a descriptor was set or cleared.
+    fn set_cloexec(&mut self, pid: u32, fd: Option<&Value>, on: bool) {
+        let t = self.table(pid);
+        if let Some(slot) = fd.and_then(Value::int).and_then(|fd| self.slots[t].get_mut(&fd)) {
+            slot.cloexec = on;
+        }
+    }
+
+    /// execve(2): the process has its table alone from now on, without what closes on exec.
+    fn exec(&mut self, c: &TracedCall) {
+        let t = self.table(c.pid);
+        if self.users[t] > 1 {
+            let copy = self.slots[t].clone();
+            for slot in copy.values() {
+                *self.refs.entry(slot.file).or_default() += 1;
+            }
+            self.users[t] -= 1;
+            self.slots.push(copy);
+            self.users.push(1);
+            self.tables.insert(c.pid, self.slots.len() - 1);
+        }
+        let t = self.table(c.pid);
+        let (closed, kept) =
+            std::mem::take(&mut self.slots[t]).into_iter().partition(|s| s.1.cloexec);
+        self.slots[t] = kept;
+        for slot in Table::into_values(closed) {
+            if self.release(slot.file) {
+                self.push(c, CallName::Close { file: slot.file });
+            }
         }
     }
 
@@ -188,7 +253,7 @@ impl Tracker {
         if self.users[t] > 0 {
             return;
         }
-        for (_, file) in std::mem::take(&mut self.slots[t]) {
+        for Slot { file, .. } in std::mem::take(&mut self.slots[t]).into_values() {
             if self.release(file) {
                 self.out.push(SocketCall {
                     pid,
@@ -212,16 +277,36 @@ impl Tracker {
             "exit_group" => {
                 self.exiting.insert(c.pid, (c.entry_ns, c.line));
             }
-            "dup" | "dup2" | "dup3" => self.dup(c.pid, c.args.first(), ret),
-            "fcntl" if dup_command(c) => self.dup(c.pid, c.args.first(), ret),
+            "execve" | "execveat" if ret == Some(0) => self.exec(c),
+            "dup" | "dup2" | "dup3" => self.dup(c, ret),
+            "fcntl" | "ioctl" => self.control(c, ret),
             "close" => {
-                let Some(fd) = c.args.first().and_then(Value::int) else { return };
-                let t = self.table(c.pid);
-                if let Some(file) = self.slots[t].remove(&fd)
-                    && self.release(file)
-                {
-                    self.push(c, CallName::Close { file });
+                if let Some(fd) = c.args.first().and_then(Value::int) {
+                    self.close(c, fd);
                 }
+            }
+            "close_range" => self.close_range(c),
+            "restart_syscall" => self.restart(c),
+            "sendmmsg" | "recvmmsg" => self.messages(c),
+            _ => {
+                if let Some(call) = self.typed(c, ret) {
+                    if matches!(c.outcome, Outcome::Restart(_)) {
+                        self.interrupted.insert(c.pid, (c.entry_ns, call.clone()));
+                    }
+                    self.push(c, call);
+                }
+            }
+        }
+    }
+
+    /// fcntl(2), ioctl(2): what changes descriptors, else a call on a socket.
+    fn control(&mut self, c: &TracedCall, ret: Option<i64>) {
+        let on = |i: usize| c.args.get(i).is_some_and(|v| has_flag(v, "FD_CLOEXEC", 1));
+        match c.args.get(1).and_then(|v| number(v, COMMANDS)) {
+            Some(F_DUPFD | F_DUPFD_CLOEXEC) if c.name == "fcntl" => self.dup(c, ret),
+            Some(F_SETFD) if c.name == "fcntl" => self.set_cloexec(c.pid, c.args.first(), on(2)),
+            Some(command @ (FIOCLEX | FIONCLEX)) => {
+                self.set_cloexec(c.pid, c.args.first(), command == FIOCLEX);
             }
             _ => {
                 if let Some(call) = self.typed(c, ret) {
@@ -231,11 +316,89 @@ impl Tracker {
         }
     }
 
-    fn push(&mut self, c: &TracedCall, call: CallName) {
+    fn close(&mut self, c: &TracedCall, fd: i64) {
+        let t = self.table(c.pid);
+        if let Some(Slot { file, .. }) = self.slots[t].remove(&fd)
+            && self.release(file)
+        {
+            self.push(c, CallName::Close { file });
+        }
+    }
+
+    /// Closes the descriptors of a range, or marks them for exec.
+    fn close_range(&mut self, c: &TracedCall) {
+        let bound = |n: usize| c.args.get(n).and_then(Value::int).unwrap_or(-1);
+        // The upper one is unsigned: ~0 is printed as 4294967295 or -1.
+        let (first, last) = (bound(0), if bound(1) < 0 { i64::MAX } else { bound(1) });
+        if first < 0 || last < first || !matches!(c.outcome, Outcome::Ret(0)) {
+            return;
+        }
+        let cloexec = c.args.get(2).is_some_and(|v| has_flag(v, "CLOSE_RANGE_CLOEXEC", 4));
+        let t = self.table(c.pid);
+        let fds: Vec<i64> = self.slots[t].range(first..=last).map(|(fd, _)| *fd).collect();
+        for fd in fds {
+            match cloexec {
+                true => self.set_cloexec(c.pid, Some(&Value::Int(fd)), true),
+                false => self.close(c, fd),
+            }
+        }
+    }
+
+    /// The rest of an interrupted poll or select: what is left of its time-out.
+    fn restart(&mut self, c: &TracedCall) {
+        let Some((began, mut call)) = self.interrupted.remove(&c.pid) else { return };
+        let gone = c.entry_ns.saturating_sub(began);
+        match &mut call {
+            CallName::Poll { timeout_ns, fds, .. } => {
+                *timeout_ns = timeout_ns.map(|t| t.saturating_sub(gone));
+                set_revents(fds, c, |fd| self.file(c.pid, Some(fd)));
+            }
+            CallName::Select { timeout_ns, .. } | CallName::EpollWait { timeout_ns, .. } => {
+                *timeout_ns = timeout_ns.map(|t| t.saturating_sub(gone));
+            }
+            _ => return,
+        }
+        self.push(c, call);
+    }
+
+    /// sendmmsg(2), recvmmsg(2): as many calls as messages went through.
+    fn messages(&mut self, c: &TracedCall) {
+        let (Some(file), Some(Value::Array(list))) =
+            (self.file(c.pid, c.args.first()), c.args.get(1))
+        else {
+            return;
+        };
+        let through = match c.outcome {
+            Outcome::Ret(n) => usize::try_from(n).unwrap_or(0),
+            _ => 1,
+        };
+        for message in list.iter().take(through) {
+            let Some(header) = message.member("msg_hdr") else { continue };
+            let length = message.member("msg_len").and_then(Value::int);
+            let one = TracedCall {
+                name: if c.name == "sendmmsg" { "sendmsg" } else { "recvmsg" }.to_owned(),
+                args: vec![
+                    c.args[0].clone(),
+                    header.clone(),
+                    c.args.get(3).cloned().unwrap_or(Value::Int(0)),
+                ],
+                outcome: match (&c.outcome, length) {
+                    (Outcome::Ret(_), Some(n)) => Outcome::Ret(n),
+                    (other, _) => other.clone(),
+                },
+                ..c.clone()
+            };
+            if let Some(call) = on_file(&one, file) {
+                self.push(&one, call);
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, c: &TracedCall, call: CallName) {
         self.out.push(SocketCall {
             pid: c.pid,
             entry_ns: c.entry_ns,
-            exit_ns: c.duration_ns.map(|d| c.entry_ns + d),
+            exit_ns: c.duration_ns.map(|d| c.entry_ns.saturating_add(d).min(1 << 62)),
             line: c.line,
             call,
             outcome: c.outcome.clone(),
@@ -247,13 +410,13 @@ impl Tracker {
             return;
         };
         let t = self.table(c.pid);
-        if flags_of(c).contains("CLONE_FILES") {
+        if shares_files(c) {
             self.users[t] += 1;
             self.tables.insert(child, t);
         } else {
             let copy = self.slots[t].clone();
-            for id in copy.values() {
-                *self.refs.entry(*id).or_default() += 1;
+            for slot in copy.values() {
+                *self.refs.entry(slot.file).or_default() += 1;
             }
             self.slots.push(copy);
             self.users.push(1);
@@ -262,17 +425,21 @@ impl Tracker {
     }
 
     /// dup of a socket, or of something else over a socket's number.
-    fn dup(&mut self, pid: u32, from: Option<&Value>, ret: Option<i64>) {
-        let Some(new) = ret else { return };
+    fn dup(&mut self, c: &TracedCall, ret: Option<i64>) {
+        let (pid, from, Some(new)) = (c.pid, c.args.first(), ret) else { return };
         if from.and_then(Value::int) == Some(new) {
             return;
         }
+        let cloexec = match c.name.as_str() {
+            "dup3" => c.args.get(2).is_some_and(|v| has_flag(v, "O_CLOEXEC", SOCK_CLOEXEC.into())),
+            _ => c.args.get(1).and_then(|v| number(v, COMMANDS)) == Some(F_DUPFD_CLOEXEC),
+        };
         match self.file(pid, from) {
-            Some(file) => self.install(pid, new, file),
+            Some(file) => self.install(pid, new, Slot { file, cloexec }),
             None => {
                 let t = self.table(pid);
                 if let Some(old) = self.slots[t].remove(&new) {
-                    self.release(old);
+                    self.release(old.file);
                 }
             }
         }
@@ -284,7 +451,8 @@ impl Tracker {
             let domain = number(arg(0)?, FAMILIES).unwrap_or(-1);
             let kind = number(arg(1)?, TYPES).unwrap_or(-1);
             let protocol = number(arg(2)?, PROTOCOLS).unwrap_or(0);
-            let file = ret.map(|fd| self.open(c.pid, fd));
+            let cloexec = kind & SOCK_CLOEXEC != 0;
+            let file = ret.map(|fd| self.open(c.pid, fd, cloexec));
             return Some(CallName::Socket { file, domain, kind, protocol });
         }
         if matches!(c.name.as_str(), "poll" | "ppoll") {
@@ -293,79 +461,17 @@ impl Tracker {
         if matches!(c.name.as_str(), "select" | "pselect6") {
             return self.select(c);
         }
-        if matches!(c.name.as_str(), "epoll_wait" | "epoll_pwait") {
-            let timeout_ms = arg(3).and_then(Value::int).unwrap_or(-1);
-            return Some(CallName::EpollWait { epoll: arg(0)?.int()?, timeout_ms });
-        }
-        if c.name == "epoll_ctl" {
-            let file = self.file(c.pid, arg(2))?;
-            let op = arg(1).and_then(Value::sym).unwrap_or_default().to_owned();
-            let events =
-                arg(3).and_then(|v| v.member("events")).and_then(|v| number(v, POLL)).unwrap_or(0);
-            return Some(CallName::EpollCtl { epoll: arg(0)?.int()?, op, file, events });
+        if c.name.starts_with("epoll_") {
+            return self.epoll(c, ret);
         }
         let file = self.file(c.pid, arg(0))?;
         if matches!(c.name.as_str(), "accept" | "accept4") {
-            let new = ret.map(|fd| self.open(c.pid, fd));
             let peer = arg(1).and_then(sock_addr);
             let flags = arg(3).and_then(|v| number(v, TYPES)).unwrap_or(0);
+            let new = ret.map(|fd| self.open(c.pid, fd, flags & SOCK_CLOEXEC != 0));
             return Some(CallName::Accept { file, new, peer, flags });
         }
         Some(on_file(c, file).unwrap_or_else(|| CallName::Other { file, name: c.name.clone() }))
-    }
-
-    fn poll(&mut self, c: &TracedCall) -> Option<CallName> {
-        let Value::Array(set) = c.args.first()? else { return None };
-        let mut fds = Vec::new();
-        let mut others = 0;
-        let ready = c.remark.as_deref().map(parse_remark).unwrap_or_default();
-        for item in set {
-            let fd = item.member("fd").and_then(Value::int);
-            let Some(file) = self.file(c.pid, item.member("fd")) else {
-                others += 1;
-                continue;
-            };
-            let events = item.member("events").and_then(|v| number(v, POLL)).unwrap_or(0);
-            let revents = ready
-                .iter()
-                .find(|r| r.member("fd").and_then(Value::int) == fd)
-                .and_then(|r| number(r.member("revents")?, POLL))
-                .unwrap_or(0);
-            fds.push(PollFd { file, events, revents });
-        }
-        if fds.is_empty() {
-            return None;
-        }
-        let timeout_ns = match c.args.get(2)? {
-            Value::Int(ms) => u64::try_from(*ms).ok().map(|ms| ms.saturating_mul(1_000_000)),
-            other => timespec_ns(other),
-        };
-        Some(CallName::Poll { fds, others, timeout_ns })
-    }
-
-    fn select(&mut self, c: &TracedCall) -> Option<CallName> {
-        let ready = c.remark.clone().unwrap_or_default();
-        let mut set = |index: usize, label: &str| {
-            let asked = self.set(c.pid, c.args.get(index));
-            let after = ready.split(label).nth(1).map(parse_remark).unwrap_or_default();
-            let ready = after.first().map(|v| self.set(c.pid, Some(v))).unwrap_or_default();
-            FdSet { asked, ready }
-        };
-        let (read, write, except) = (set(1, "in "), set(2, "out "), set(3, "exc "));
-        if read.asked.is_empty() && write.asked.is_empty() && except.asked.is_empty() {
-            return None;
-        }
-        let timeout_ns = c.args.get(4).and_then(timespec_ns);
-        Some(CallName::Select { read, write, except, timeout_ns })
-    }
-
-    fn set(&mut self, pid: u32, v: Option<&Value>) -> Vec<FileId> {
-        match v {
-            Some(Value::Array(items)) => {
-                items.iter().filter_map(|i| self.file(pid, Some(i))).collect()
-            }
-            _ => Vec::new(),
-        }
     }
 }
 
@@ -396,14 +502,10 @@ fn on_file(c: &TracedCall, file: FileId) -> Option<CallName> {
         "sendfile" | "sendfile64" => {
             CallName::Sendfile { file, len: u64::try_from(arg(3)?.int()?).ok()? }
         }
-        "fcntl" if arg(1)?.sym() == Some("F_SETFL") => {
-            let on = match arg(2)? {
-                Value::Sym(s) => s.split('|').any(|w| w == "O_NONBLOCK"),
-                v => v.int()? & 0o4000 != 0,
-            };
-            CallName::SetNonblock { file, on }
+        "fcntl" if number(arg(1)?, COMMANDS) == Some(F_SETFL) => {
+            CallName::SetNonblock { file, on: has_flag(arg(2)?, "O_NONBLOCK", O_NONBLOCK) }
         }
-        "ioctl" if arg(1)?.sym() == Some("FIONBIO") => {
+        "ioctl" if number(arg(1)?, COMMANDS) == Some(FIONBIO) => {
             CallName::SetNonblock { file, on: arg(2)?.int()? != 0 }
         }
         _ => return None,
@@ -487,20 +589,17 @@ fn iovec(v: &Value) -> (u64, Vec<u8>) {
     (len, data)
 }
 
-fn dup_command(c: &TracedCall) -> bool {
-    matches!(c.args.get(1).and_then(Value::sym), Some("F_DUPFD" | "F_DUPFD_CLOEXEC"))
-}
-
-fn flags_of(c: &TracedCall) -> &str {
-    c.args
-        .iter()
-        .find_map(|v| match v {
-            Value::Change(before, _) => before.member("flags").and_then(Value::sym),
-            Value::Struct(_) => v.member("flags").and_then(Value::sym),
-            Value::Sym(s) if s.contains("CLONE_") => Some(s),
-            _ => None,
-        })
-        .unwrap_or_default()
+/// Whether a child of clone(2) has its parent's descriptors rather than a copy of them.
+fn shares_files(c: &TracedCall) -> bool {
+    let flags =
+        |v: &Value| v.member("flags").is_some_and(|f| has_flag(f, "CLONE_FILES", CLONE_FILES));
+    c.args.iter().any(|v| match v {
+        Value::Change(before, _) => flags(before),
+        Value::Struct(_) => flags(v),
+        // clone(child_stack=..., flags=...): the parts of the list have lost their names.
+        Value::Sym(s) => s.split('|').any(|w| w == "CLONE_FILES"),
+        _ => false,
+    })
 }
 
 fn option_name(level: &Value, name: &Value) -> Option<(i32, i32)> {
@@ -532,6 +631,14 @@ fn option_value(v: &Value, len: i64) -> Option<Vec<u8>> {
             }
             Some((!mask).to_le_bytes().to_vec())
         }
+        // struct timeval.
+        Value::Struct(m) if v.member("tv_sec").is_some() => {
+            let mut out = Vec::new();
+            for (_, v) in m.iter().take(2) {
+                out.extend_from_slice(&v.int()?.to_le_bytes());
+            }
+            Some(out)
+        }
         // struct linger.
         Value::Struct(m) if len == 8 => {
             let mut out = Vec::new();
@@ -548,43 +655,36 @@ fn sock_addr(v: &Value) -> Option<SockAddr> {
     if let Value::Change(_, after) = v {
         return sock_addr(after);
     }
-    let family = v.member("sa_family")?.sym()?;
-    Some(match family {
-        "AF_UNSPEC" => SockAddr::Unspec,
-        "AF_INET" | "AF_INET6" => {
-            let Value::Struct(members) = v else { return None };
-            let port = v.member("sin_port").or_else(|| v.member("sin6_port"))?.int()?;
-            // sin_addr=inet_addr("1.2.3.4"); inet_pton(AF_INET6, "::", &sin6_addr) has no name.
-            let text = members.iter().find_map(|(_, m)| match m {
-                Value::Call(name, args) if name == "inet_addr" => args.first()?.bytes(),
-                Value::Call(name, args) if name == "inet_pton" => args.get(1)?.bytes(),
-                _ => None,
-            })?;
-            let ip: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-            SockAddr::Inet(SocketAddr::new(ip, u16::try_from(port).ok()?))
+    let port = || -> Option<u16> {
+        let port = v.member("sin_port").or_else(|| v.member("sin6_port"))?;
+        match port.bytes() {
+            // Not decoded (-X raw): as it is in memory.
+            Some(&[a, b]) => Some(u16::from_be_bytes([a, b])),
+            _ => u16::try_from(port.int()?).ok(),
         }
+    };
+    Some(match number(v.member("sa_family")?, FAMILIES)? {
+        0 => SockAddr::Unspec,
+        2 | 10 => SockAddr::Inet(SocketAddr::new(address(v)?, port()?)),
         _ => SockAddr::Other,
     })
 }
 
-fn timespec_ns(v: &Value) -> Option<u64> {
-    let sec = v.member("tv_sec")?.int()?;
-    let sub = match (v.member("tv_nsec"), v.member("tv_usec")) {
-        (Some(n), _) => n.int()?,
-        (None, Some(us)) => us.int()?.checked_mul(1000)?,
-        _ => 0,
-    };
-    u64::try_from(sec.checked_mul(1_000_000_000)?.checked_add(sub)?).ok()
-}
-
-/// The values at the head of a remark; nothing where it is not a list of values.
-fn parse_remark(text: &str) -> Vec<Value> {
-    let mut cursor = Cursor::new(text);
-    match cursor.value(0) {
-        Ok(Value::Array(items)) if items.iter().all(|i| matches!(i, Value::Struct(_))) => items,
-        Ok(v) => vec![v],
-        Err(_) => Vec::new(),
+/// `sin_addr=inet_addr("1.2.3.4")`, `inet_pton(AF_INET6, "::", &sin6_addr)`, which has no name, or
+/// the bytes.
+fn address(v: &Value) -> Option<IpAddr> {
+    let Value::Struct(members) = v else { return None };
+    let text = members.iter().find_map(|(_, m)| match m {
+        Value::Call(name, args) if name == "inet_addr" => args.first()?.bytes(),
+        Value::Call(name, args) if name == "inet_pton" => args.get(1)?.bytes(),
+        _ => None,
+    });
+    if let Some(text) = text {
+        return std::str::from_utf8(text).ok()?.parse().ok();
     }
+    let raw = v.member("sin_addr").or_else(|| v.member("sin6_addr"))?.bytes()?;
+    let four = |b: &[u8]| <[u8; 4]>::try_from(b).ok().map(IpAddr::from);
+    four(raw).or_else(|| <[u8; 16]>::try_from(raw).ok().map(IpAddr::from))
 }
 
 #[cfg(test)]
