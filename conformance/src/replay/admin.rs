@@ -1,21 +1,21 @@
 //! What an administrator did while a capture ran: `ip` and `sysctl` as far as the reference
 //! does them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use reference_stack::{AdminError, Kernel, RouteSpec, RouteVerb};
+use reference_stack::{AdminError, Kernel, Route6Spec, RouteSpec, RouteVerb};
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Admin {
-    /// `ip addr add|del ADDR/LEN dev DEV`.
-    Addr { add: bool, addr: Ipv4Addr, len: u8, dev: String },
+    /// `ip addr add|del ADDR/LEN dev DEV [nodad]`.
+    Addr { add: bool, addr: IpAddr, len: u8, dev: String, nodad: bool },
     /// `ip link set DEV up|down`.
     Link { dev: String, up: bool },
     /// `ip link set DEV mtu N`.
     Mtu { dev: String, mtu: u32 },
     /// `ip route add|replace|del PREFIX [via GATEWAY]`.
-    Route { verb: RouteVerb, to: Option<(Ipv4Addr, u8)>, via: Option<Ipv4Addr> },
+    Route { verb: RouteVerb, to: Option<(IpAddr, u8)>, via: Option<IpAddr>, dev: Option<String> },
     /// `sysctl -w NAME=VALUE`.
     Sysctl { name: String, value: String },
 }
@@ -32,11 +32,15 @@ impl Admin {
                 "{run:?} is not one of: ip addr add|del, ip link set, ip route add|replace|del, sysctl -w"
             )
         };
+        // The addresses say which family is meant.
+        let words: Vec<&str> =
+            words.into_iter().filter(|w| !matches!(*w, "-4" | "-6" | "-br")).collect();
         match words.as_slice() {
             ["ip", "addr" | "address" | "a", verb @ ("add" | "del"), prefix, rest @ ..] => {
-                let (addr, len) = prefix4(prefix)?;
+                let (addr, len) = ip_prefix(prefix)?;
                 let dev = after(rest, "dev").ok_or("`dev NAME` is missing")?.to_owned();
-                Ok(Self::Addr { add: *verb == "add", addr, len, dev })
+                let nodad = rest.contains(&"nodad");
+                Ok(Self::Addr { add: *verb == "add", addr, len, dev, nodad })
             }
             ["ip", "link", "set", rest @ ..] => {
                 let rest = rest.strip_prefix(&["dev"]).unwrap_or(rest);
@@ -57,12 +61,13 @@ impl Admin {
                     "del" => RouteVerb::Del,
                     _ => return Err(unknown()),
                 };
-                let to = if *to == "default" { None } else { Some(prefix4(to)?) };
+                let to = if *to == "default" { None } else { Some(ip_prefix(to)?) };
                 let via = match after(rest, "via") {
-                    Some(v) => Some(v.parse().map_err(|_| format!("{v:?} is no IPv4 address"))?),
+                    Some(v) => Some(v.parse().map_err(|_| format!("{v:?} is no address"))?),
                     None => None,
                 };
-                Ok(Self::Route { verb, to, via })
+                let dev = after(rest, "dev").map(str::to_owned);
+                Ok(Self::Route { verb, to, via, dev })
             }
             ["sysctl", rest @ ..] => {
                 let text = rest.strip_prefix(&["-w"]).unwrap_or(rest).join(" ");
@@ -76,13 +81,29 @@ impl Admin {
     /// Does it.
     pub(crate) fn run(&self, kernel: &mut Kernel) -> Result<(), AdminError> {
         match self {
-            Self::Addr { add: true, addr, len, dev } => kernel.ip_addr_add(dev, *addr, *len),
-            Self::Addr { add: false, addr, len, dev } => kernel.ip_addr_del(dev, *addr, *len),
+            Self::Addr { add, addr: IpAddr::V4(addr), len, dev, .. } => match add {
+                true => kernel.ip_addr_add(dev, *addr, *len),
+                false => kernel.ip_addr_del(dev, *addr, *len),
+            },
+            Self::Addr { add, addr: IpAddr::V6(addr), len, dev, nodad } => match add {
+                true => kernel.ip6_addr_add(dev, *addr, *len, *nodad),
+                false => kernel.ip6_addr_del(dev, *addr, *len),
+            },
             Self::Link { dev, up } => kernel.ip_link_set_up(dev, *up),
             Self::Mtu { dev, mtu } => kernel.ip_link_set_mtu(dev, *mtu),
-            Self::Route { verb, to, via } => {
-                let spec = RouteSpec { dst: *to, via: *via, ..RouteSpec::default() };
-                kernel.ip_route(*verb, &spec)
+            Self::Route { verb, to, via, dev } => {
+                let six =
+                    matches!((to, via), (Some((IpAddr::V6(_), _)), _) | (_, Some(IpAddr::V6(_))));
+                let dev = dev.clone();
+                if six {
+                    let dst = to.and_then(|(a, len)| v6(a).map(|a| (a, len)));
+                    let via = via.and_then(v6);
+                    return kernel
+                        .ip6_route(*verb, &Route6Spec { dst, via, dev, ..Default::default() });
+                }
+                let dst = to.and_then(|(a, len)| v4(a).map(|a| (a, len)));
+                let via = via.and_then(v4);
+                kernel.ip_route(*verb, &RouteSpec { dst, via, dev, ..RouteSpec::default() })
             }
             Self::Sysctl { name, value } => Ok(kernel.sysctl_set(name, value)?),
         }
@@ -95,14 +116,28 @@ fn after<'a>(words: &[&'a str], name: &str) -> Option<&'a str> {
     words.get(at + 1).copied()
 }
 
-fn prefix4(text: &str) -> Result<(Ipv4Addr, u8), String> {
-    let bad = || format!("{text:?} is no IPv4 prefix");
-    let (addr, len) = text.split_once('/').unwrap_or((text, "32"));
-    let len: u8 = len.parse().ok().filter(|l| *l <= 32).ok_or_else(bad)?;
-    match addr.parse() {
-        Ok(IpAddr::V4(a)) => Ok((a, len)),
-        _ => Err(bad()),
+fn v4(a: IpAddr) -> Option<std::net::Ipv4Addr> {
+    match a {
+        IpAddr::V4(a) => Some(a),
+        IpAddr::V6(_) => None,
     }
+}
+
+fn v6(a: IpAddr) -> Option<std::net::Ipv6Addr> {
+    match a {
+        IpAddr::V6(a) => Some(a),
+        IpAddr::V4(_) => None,
+    }
+}
+
+/// `ADDRESS/LENGTH`; an address alone is a host.
+fn ip_prefix(text: &str) -> Result<(IpAddr, u8), String> {
+    let bad = || format!("{text:?} is no prefix");
+    let (addr, len) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+    let addr: IpAddr = addr.parse().map_err(|_| bad())?;
+    let most = if addr.is_ipv4() { 32 } else { 128 };
+    let len = len.map_or(Ok(most), |l| l.parse().map_err(|_| bad()))?;
+    if len > most { Err(bad()) } else { Ok((addr, len)) }
 }
 
 #[cfg(test)]
@@ -114,15 +149,36 @@ mod tests {
         let addr = |s: &str| s.parse().unwrap();
         assert_eq!(
             Admin::parse("ip addr add 10.0.2.16/24 dev eth0"),
-            Ok(Admin::Addr { add: true, addr: addr("10.0.2.16"), len: 24, dev: "eth0".into() })
+            Ok(Admin::Addr {
+                add: true,
+                addr: addr("10.0.2.16"),
+                len: 24,
+                dev: "eth0".into(),
+                nodad: false
+            })
         );
         assert_eq!(
             Admin::parse("ip route replace default via 10.0.2.1"),
-            Ok(Admin::Route { verb: RouteVerb::Replace, to: None, via: Some(addr("10.0.2.1")) })
+            Ok(Admin::Route {
+                verb: RouteVerb::Replace,
+                to: None,
+                via: Some(addr("10.0.2.1")),
+                dev: None
+            })
         );
         assert_eq!(
             Admin::parse("sysctl -w net.ipv4.tcp_sack=0"),
             Ok(Admin::Sysctl { name: "net.ipv4.tcp_sack".into(), value: "0".into() })
+        );
+        assert_eq!(
+            Admin::parse("ip -6 addr del fd00::16/64 dev eth0"),
+            Ok(Admin::Addr {
+                add: false,
+                addr: addr("fd00::16"),
+                len: 64,
+                dev: "eth0".into(),
+                nodad: false
+            })
         );
         for bad in ["", "ip", "ip addr add x dev eth0", "ip link set eth0 sideways", "reboot"] {
             assert!(Admin::parse(bad).is_err(), "{bad}");

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use reference_stack::Call;
-use reference_stack::syscalls::{PollFd, SockAddr as RefAddr, SysResult};
+use reference_stack::syscalls::{EpollEvent, FdSets, PollFd, SockAddr as RefAddr, SysResult};
 
 use super::engine::{Engine, Step};
 use super::host::Host;
 use super::judge::NO_FRAME;
 use super::results_of;
-use crate::capture::{CallName, FileId, Outcome, SockAddr};
+use crate::capture::{CallName, FdSet, FileId, Outcome, SockAddr};
 use crate::results::Divergence;
 
 impl<H: Host> Engine<'_, H> {
@@ -45,7 +45,7 @@ impl<H: Host> Engine<'_, H> {
             CallName::Sendfile { file, .. } => Call::Write { fd: fd(file)?, data: payload() },
             CallName::Recv { file, len, flags, .. } => Call::Recvfrom {
                 fd: fd(file)?,
-                len: usize::try_from((*len).min(1 << 30)).unwrap_or(0),
+                len: self.plan.lengths.get(&i).unwrap_or(len).min(&(1 << 30)).to_owned() as usize,
                 flags: *flags,
             },
             CallName::Close { file } => Call::Close { fd: fd(file)? },
@@ -63,20 +63,26 @@ impl<H: Host> Engine<'_, H> {
                     .collect(),
                 timeout_ms: timeout_ms(*timeout_ns),
             },
-            CallName::Select { read, write, except, timeout_ns } => {
-                // select's sets in terms of poll: POLLIN_SET, POLLOUT_SET, POLLEX_SET.
-                let sets = [(read, 0xc1), (write, 0x304), (except, 2)];
-                let mut fds: Vec<PollFd> = Vec::new();
-                for (set, events) in sets {
-                    for f in &set.asked {
-                        fds.push(PollFd { fd: fd(f)?, events, revents: 0 });
-                    }
-                }
-                Call::Poll { fds, timeout_ms: timeout_ms(*timeout_ns) }
+            CallName::Select { read, write, except, timeout_ns, .. } => {
+                let set = |s: &FdSet| s.asked.iter().filter_map(fd).collect::<Vec<_>>();
+                let (read, write, except) = (set(read), set(write), set(except));
+                let nfds =
+                    [&read, &write, &except].into_iter().flatten().max().map_or(0, |n| n + 1);
+                Call::Select { sets: FdSets { nfds, read, write, except }, timeout: *timeout_ns }
             }
-            CallName::EpollCtl { .. } | CallName::EpollWait { .. } | CallName::Other { .. } => {
-                return None;
-            }
+            CallName::EpollCreate { file: None } | CallName::Other { .. } => return None,
+            CallName::EpollCreate { .. } => Call::EpollCreate1 { flags: 0 },
+            CallName::EpollCtl { epoll, op, file, events, data } => Call::EpollCtl {
+                epfd: fd(epoll)?,
+                op: *op,
+                fd: fd(file)?,
+                event: Some(EpollEvent { events: *events as u32, data: *data }),
+            },
+            CallName::EpollWait { epoll, max, timeout_ns, .. } => Call::EpollWait {
+                epfd: fd(epoll)?,
+                maxevents: *max,
+                timeout_ms: timeout_ms(*timeout_ns),
+            },
         })
     }
 
@@ -95,14 +101,14 @@ impl<H: Host> Engine<'_, H> {
             );
             return Ok(());
         }
-        let fds = &mut self.fds;
-        match results_of::compare(c, got, &mut self.map) {
+        let fds = &self.fds;
+        match results_of::compare(c, got, &mut self.map, fds) {
             Ok(new) => {
                 if let Some((file, fd)) = new {
-                    fds.insert(file, fd);
+                    self.fds.insert(file, fd);
                 }
                 if let CallName::Close { file } = &c.call {
-                    fds.remove(file);
+                    self.fds.remove(file);
                 }
                 self.results += 1;
                 Ok(())

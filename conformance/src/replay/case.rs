@@ -1,5 +1,6 @@
 //! A capture with everything that was recorded beside it, and what the calls sent.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -7,12 +8,17 @@ use std::path::PathBuf;
 use miette::NamedSource;
 
 use super::admin::Admin;
+use super::bytes::FrameBytes;
+use super::infer::{self, Assumptions};
+use super::mapping::offsets;
 use crate::capture::{CallName, FileId, Link, Manifest, Outcome, SockAddr, SocketCall};
 use crate::frames::{Frame, decode};
 
 /// `AF_INET`, `AF_INET6`.
 const INET: [i32; 2] = [2, 10];
 const SOCK_STREAM: i32 = 1;
+const MSG_FASTOPEN: i32 = 0x2000_0000;
+const SOCK_DGRAM: i32 = 2;
 const SOCK_RAW: i32 = 3;
 
 /// One captured frame.
@@ -25,21 +31,34 @@ pub(crate) struct CapFrame {
     /// Stamp, nanoseconds since the epoch.
     pub(crate) time_ns: u64,
     /// The bytes captured.
-    pub(crate) data: Vec<u8>,
+    pub(crate) bytes: FrameBytes,
     /// What it was captured on.
     pub(crate) link: Link,
     /// Whether the capture cut it.
     pub(crate) cut: bool,
     /// Whether the host sent it.
     pub(crate) outbound: bool,
-    /// What it says.
+    /// What it says; of a frame that stays on disk without the list of fields and the payload.
     pub(crate) frame: Frame,
 }
 
 impl CapFrame {
-    /// The frame decoded anew.
-    pub(crate) fn frame(&self) -> Frame {
-        decode(&self.data)
+    /// The bytes captured.
+    pub(crate) fn data(&self) -> Cow<'_, [u8]> {
+        self.bytes.get()
+    }
+
+    /// All that the frame says.
+    pub(crate) fn full(&self) -> Cow<'_, Frame> {
+        match self.bytes.on_disk() {
+            true => Cow::Owned(decode(&self.data())),
+            false => Cow::Borrowed(&self.frame),
+        }
+    }
+
+    /// The value of a field, if the frame has it.
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
+        self.full().value(name).map(str::to_owned)
     }
 }
 
@@ -47,6 +66,7 @@ impl CapFrame {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FileInfo {
     pub(crate) kind: i32,
+    pub(crate) protocol: i32,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: Option<SocketAddr>,
 }
@@ -72,6 +92,8 @@ pub(crate) struct Case {
     pub(crate) frames: Vec<CapFrame>,
     /// Calls on sockets of the Internet families, in order of entry.
     pub(crate) calls: Vec<SocketCall>,
+    /// Inferred calls that are not made unless the search says so.
+    pub(crate) tentative: BTreeSet<usize>,
     /// The bytes of each sending call.
     pub(crate) payload: BTreeMap<usize, Vec<u8>>,
     /// Ports that the applications chose themselves.
@@ -82,6 +104,8 @@ pub(crate) struct Case {
     pub(crate) events: Vec<AdminEvent>,
     /// What was repaired or guessed, for the report.
     pub(crate) notes: Vec<String>,
+    /// There are no traces: the calls are inferred.
+    pub(crate) inferred: bool,
     /// Where the manifest's relative names start.
     pub(crate) path: PathBuf,
 }
@@ -92,6 +116,27 @@ impl Case {
         let frame = self.frames.first().map(|f| f.time_ns);
         let call = self.calls.first().map(|c| c.entry_ns);
         frame.into_iter().chain(call).min().unwrap_or(0)
+    }
+
+    /// The frames from a time on: they are in order.
+    pub(crate) fn frames_from(&self, at_ns: u64) -> &[CapFrame] {
+        let first = self.frames.partition_point(|f| f.time_ns < at_ns);
+        &self.frames[first..]
+    }
+
+    /// The frames of a span of time, its ends included.
+    pub(crate) fn frames_in(&self, from_ns: u64, to_ns: u64) -> &[CapFrame] {
+        let from = self.frames_from(from_ns);
+        &from[..from.partition_point(|f| f.time_ns <= to_ns)]
+    }
+
+    /// Infers the calls from the frames, under assumptions of what those do not show.
+    pub(super) fn infer(&mut self, assume: Assumptions) {
+        (self.calls, self.tentative) = infer::calls(self, assume);
+        self.payload.clear();
+        self.fixed_ports.clear();
+        self.connected_udp.clear();
+        self.find_payloads();
     }
 
     /// Drops the calls on sockets of other families.
@@ -106,7 +151,7 @@ impl Case {
         }
         self.calls.retain(|c| match &c.call {
             CallName::Socket { domain, .. } => INET.contains(domain),
-            CallName::Other { .. } | CallName::EpollWait { .. } => false,
+            CallName::Other { .. } => false,
             call => files_of(call).iter().all(|f| !other.contains(f)),
         });
     }
@@ -121,7 +166,14 @@ impl Case {
         for (i, c) in self.calls.iter().enumerate() {
             let (file, len, to, known) = match &c.call {
                 CallName::Send { file, len, to, data, .. } => (*file, *len, *to, data.as_slice()),
-                CallName::Sendfile { file, len } => (*file, *len, None, &[][..]),
+                CallName::Sendfile { file, len } => {
+                    // The file may have been shorter than what was asked for.
+                    let sent = match c.outcome {
+                        Outcome::Ret(n) => u64::try_from(n).unwrap_or(0),
+                        _ => *len,
+                    };
+                    (*file, sent, None, &[][..])
+                }
                 _ => continue,
             };
             let len = usize::try_from(len.min(1 << 30)).unwrap_or(0);
@@ -143,14 +195,13 @@ impl Case {
                     Some(SockAddr::Inet(a)) => Some(a),
                     _ => info.remote,
                 };
-                let raw = info.kind & 0xf == SOCK_RAW;
                 let found = datagrams.iter().enumerate().find(|(n, d)| {
                     !used.contains(n)
                         && d.payload.len() == len
-                        && d.raw == raw
-                        && d.payload.starts_with(&known[..known.len().min(len)])
-                        && to
-                            .is_none_or(|t| t.ip() == d.to.ip() && (raw || t.port() == d.to.port()))
+                        && d.sent_by(&info, &known[..known.len().min(len)])
+                        && to.is_none_or(|t| {
+                            t.ip() == d.to.ip() && (d.raw || t.port() == d.to.port())
+                        })
                 });
                 if let Some((n, d)) = found {
                     used.insert(n);
@@ -169,10 +220,12 @@ impl Case {
         let mut files: BTreeMap<FileId, FileInfo> = BTreeMap::new();
         let mut syns = BTreeSet::new();
         for c in &self.calls {
-            let ok = matches!(c.outcome, Outcome::Ret(_));
+            // What was inferred went well.
+            let ok = matches!(c.outcome, Outcome::Ret(_)) || c.line == 0;
             match &c.call {
-                CallName::Socket { file: Some(f), kind, .. } => {
-                    files.insert(*f, FileInfo { kind: *kind, ..FileInfo::default() });
+                CallName::Socket { file: Some(f), kind, protocol, .. } => {
+                    let (kind, protocol) = (*kind, *protocol);
+                    files.insert(*f, FileInfo { kind, protocol, ..FileInfo::default() });
                 }
                 CallName::Bind { file, addr: SockAddr::Inet(a) } if ok && a.port() != 0 => {
                     self.fixed_ports.insert(a.port());
@@ -186,6 +239,16 @@ impl Case {
                     } else if let Some((n, local)) = self.find_syn(*a, c.entry_ns, &syns) {
                         syns.insert(n);
                         info.local = Some(local);
+                    }
+                }
+                CallName::Send { file, flags, to: Some(SockAddr::Inet(a)), .. }
+                    if flags & MSG_FASTOPEN != 0 =>
+                {
+                    let found = self.find_syn(*a, c.entry_ns, &syns);
+                    let info = files.entry(*file).or_default();
+                    if let (SOCK_STREAM, Some((n, local))) = (info.kind & 0xf, found) {
+                        syns.insert(n);
+                        (info.remote, info.local) = (Some(*a), Some(local));
                     }
                 }
                 CallName::Accept {
@@ -206,13 +269,13 @@ impl Case {
         after_ns: u64,
         used: &BTreeSet<usize>,
     ) -> Option<(usize, SocketAddr)> {
-        self.frames.iter().enumerate().find_map(|(n, f)| {
+        let first = self.frames.len() - self.frames_from(after_ns).len();
+        self.frames.iter().enumerate().skip(first).find_map(|(n, f)| {
             let t = f.frame.tcp?;
             let (src, dst) = f.frame.addresses?;
             let hit = f.outbound
-                && f.time_ns >= after_ns
                 && t.flags & 0x12 == 0x02
-                && SocketAddr::new(dst, t.destination) == to
+                && SocketAddr::new(dst, t.destination) == plain(to)
                 && !used.contains(&n);
             hit.then(|| (n, SocketAddr::new(src, t.source)))
         })
@@ -225,20 +288,23 @@ impl Case {
             let Some((_, dst)) = f.frame.addresses else { return false };
             f.outbound
                 && f.frame.tcp.is_some_and(|t| {
-                    t.source == local.port() && SocketAddr::new(dst, t.destination) == remote
+                    t.source == local.port() && SocketAddr::new(dst, t.destination) == plain(remote)
                 })
         };
         let mut isn = None;
         let mut bytes: Vec<u8> = Vec::new();
         for f in self.frames.iter().filter(ours) {
             let Some(t) = f.frame.tcp else { continue };
-            if t.flags & 0x02 != 0 {
+            let syn = t.flags & 0x02 != 0;
+            if syn {
                 isn = Some(t.seq);
-                continue;
             }
             let first = *isn.get_or_insert(t.seq.wrapping_sub(1));
-            let at = t.seq.wrapping_sub(first).wrapping_sub(1) as usize;
-            let end = at.saturating_add(f.frame.payload.len());
+            // Data of a SYN comes after it.
+            let seq = t.seq.wrapping_add(u32::from(syn));
+            let at = seq.wrapping_sub(first).wrapping_sub(1) as usize;
+            let full = f.full();
+            let end = at.saturating_add(full.payload.len());
             // Far outside: an old duplicate or a keepalive, one before the first byte.
             if end > 1 << 30 {
                 continue;
@@ -247,7 +313,7 @@ impl Case {
                 bytes.resize(end, 0);
             }
             if let Some(place) = bytes.get_mut(at..end) {
-                place.copy_from_slice(&f.frame.payload);
+                place.copy_from_slice(&full.payload);
             }
         }
         bytes
@@ -259,7 +325,7 @@ impl Case {
         for f in self.frames.iter().filter(|f| f.outbound) {
             let Some((_, dst)) = f.frame.addresses else { continue };
             let offset = f.frame.fragment.map_or(0, |(o, _)| usize::from(o));
-            let id = f.frame.ip_id.unwrap_or(0);
+            let id = f.frame.fragment_id.unwrap_or(f.frame.ip_id.unwrap_or(0).into());
             let protocol = f.frame.protocol.unwrap_or(0);
             if !matches!(protocol, 1 | 17 | 58) {
                 continue;
@@ -270,12 +336,13 @@ impl Case {
                 });
                 if let Some(d) = whole {
                     let at = offset.saturating_sub(d.header);
-                    let end = at + f.frame.payload.len();
+                    let full = f.full();
+                    let end = at + full.payload.len();
                     if d.payload.len() < end {
                         d.payload.resize(end, 0);
                     }
                     if let Some(place) = d.payload.get_mut(at..end) {
-                        place.copy_from_slice(&f.frame.payload);
+                        place.copy_from_slice(&full.payload);
                     }
                 }
                 continue;
@@ -287,28 +354,52 @@ impl Case {
     }
 }
 
+/// An address as it is on the wire: IPv4's without the form of IPv6.
+fn plain(a: SocketAddr) -> SocketAddr {
+    SocketAddr::new(a.ip().to_canonical(), a.port())
+}
+
 /// One datagram that the host sent.
 struct Datagram {
     to: SocketAddr,
     protocol: u8,
     raw: bool,
-    id: u16,
+    id: u32,
     fragmented: bool,
     /// Bytes of the transport header that are not in `payload`.
     header: usize,
     payload: Vec<u8>,
 }
 
-fn datagram(f: &CapFrame, dst: IpAddr, protocol: u8, id: u16, fragmented: bool) -> Datagram {
-    let l4 = 14 + f.frame.value("ip.hdr_len").and_then(|v| v.parse().ok()).unwrap_or(40);
+impl Datagram {
+    /// Whether a socket can have sent it whose call began with these bytes. The kernel fills in
+    /// the checksum of ICMPv6, and of a ping socket the identifier too.
+    fn sent_by(&self, info: &FileInfo, known: &[u8]) -> bool {
+        let filled = match info.kind & 0xf {
+            SOCK_RAW if self.raw && self.protocol == 58 => 2..4,
+            SOCK_RAW if self.raw => 0..0,
+            SOCK_DGRAM if self.raw && matches!(info.protocol, 1 | 58) => 2..6,
+            SOCK_DGRAM if !self.raw => 0..0,
+            _ => return false,
+        };
+        let same = |(n, (a, b)): (usize, (&u8, &u8))| a == b || filled.contains(&n);
+        self.payload.iter().zip(known).enumerate().all(same)
+    }
+}
+
+fn datagram(f: &CapFrame, dst: IpAddr, protocol: u8, id: u32, fragmented: bool) -> Datagram {
+    let data = f.data();
+    let l4 = offsets(&data, 14).map_or(34, |o| o.l4);
     let raw = protocol != 17;
     // A first fragment's transport header may not be decoded, so the bytes are taken as they are.
     let header = if raw { 0 } else { 8 };
-    let total = match f.frame.value("ip.len").and_then(|v| v.parse::<usize>().ok()) {
-        Some(len) => 14 + len,
-        None => f.data.len(),
+    let number = |name| f.value(name).and_then(|v| v.parse::<usize>().ok());
+    let total = match (number("ip.len"), number("ipv6.plen")) {
+        (Some(len), _) => 14 + len,
+        (None, Some(len)) => 54 + len,
+        (None, None) => data.len(),
     };
-    let bytes = f.data.get(..total.min(f.data.len())).unwrap_or_default();
+    let bytes = data.get(..total.min(data.len())).unwrap_or_default();
     let port = bytes.get(l4 + 2..l4 + 4).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
     Datagram {
         to: SocketAddr::new(dst, port),
@@ -324,7 +415,9 @@ fn datagram(f: &CapFrame, dst: IpAddr, protocol: u8, id: u16, fragmented: bool) 
 /// The sockets that a call names.
 pub(crate) fn files_of(call: &CallName) -> Vec<FileId> {
     match call {
-        CallName::Socket { file, .. } => file.iter().copied().collect(),
+        CallName::Socket { file, .. } | CallName::EpollCreate { file } => {
+            file.iter().copied().collect()
+        }
         CallName::Bind { file, .. }
         | CallName::Listen { file, .. }
         | CallName::Accept { file, .. }
@@ -339,12 +432,12 @@ pub(crate) fn files_of(call: &CallName) -> Vec<FileId> {
         | CallName::Sendfile { file, .. }
         | CallName::Close { file }
         | CallName::SetNonblock { file, .. }
-        | CallName::EpollCtl { file, .. }
         | CallName::Other { file, .. } => vec![*file],
         CallName::Poll { fds, .. } => fds.iter().map(|f| f.file).collect(),
         CallName::Select { read, write, except, .. } => {
             [read, write, except].iter().flat_map(|s| s.asked.iter().copied()).collect()
         }
-        CallName::EpollWait { .. } => Vec::new(),
+        CallName::EpollCtl { epoll, file, .. } => vec![*epoll, *file],
+        CallName::EpollWait { epoll, .. } => vec![*epoll],
     }
 }

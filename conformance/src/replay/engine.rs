@@ -1,6 +1,6 @@
 //! One replay: events in order of time into the machine, what it sends held against the capture.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use reference_stack::TaskId;
@@ -40,6 +40,8 @@ pub(crate) struct Ending {
     pub(crate) divergence: Option<Divergence>,
     /// In how many fields the diverging frame differs; many where it is no frame of the capture.
     pub(crate) fields: usize,
+    /// How much too late a timer was there, nanoseconds.
+    pub(crate) timer_late_ns: i64,
     /// All divergences, where the replay went on past them.
     pub(crate) found: Vec<Divergence>,
     /// Which of the manifest's accepted divergences happened.
@@ -54,7 +56,8 @@ pub(crate) struct Ending {
     pub(crate) slack: Slack,
     /// State of the connections, for a report.
     pub(crate) state: Vec<String>,
-    /// Everything that the machine sent, in the capture's numbers and time.
+    /// What the machine sent, in the capture's numbers and time: everything where the replay went
+    /// on past divergences, else the last frame.
     pub(crate) sent: Vec<(u64, Vec<u8>)>,
     /// Kinds of sockets that the machine does not have.
     pub(crate) missing: Vec<String>,
@@ -62,6 +65,8 @@ pub(crate) struct Ending {
     pub(crate) moments: Vec<(u64, usize)>,
     /// State of the connections whenever it changed, capture clock, of a recording replay.
     pub(crate) samples: Vec<(u64, Sample)>,
+    /// Random delays of which the capture shows nothing.
+    pub(crate) free_delays: Vec<u32>,
 }
 
 impl Ending {
@@ -112,6 +117,8 @@ pub(crate) struct Engine<'a, H> {
     pub(super) next_call: usize,
     pub(super) next_event: usize,
     pub(super) waiting: Vec<Waiting>,
+    /// Inferred calls of tasks that wait in another.
+    pub(super) deferred: BTreeMap<u32, VecDeque<usize>>,
     pub(super) tasks: BTreeMap<u32, TaskId>,
     pub(super) fds: BTreeMap<FileId, i32>,
     /// Sockets that the machine does not have.
@@ -131,6 +138,13 @@ pub(crate) struct Engine<'a, H> {
     pub(super) fields: usize,
     /// The connections' states, where they are written down.
     pub(super) samples: Option<Vec<(u64, Sample)>>,
+    pub(super) timer_late_ns: i64,
+    /// Random delays below this number are decided.
+    pub(super) next_delay: u32,
+    /// Captured frames that a random delay sends.
+    pub(super) claimed: BTreeSet<usize>,
+    /// Random delays of which the capture shows nothing.
+    pub(super) free_delays: Vec<u32>,
 }
 
 pub(super) type Step = Result<(), Divergence>;
@@ -141,7 +155,9 @@ impl<'a, H: Host> Engine<'a, H> {
         let index = |out: bool| -> Vec<usize> {
             (0..case.frames.len()).filter(|&i| case.frames[i].outbound == out).collect()
         };
+        let made = |i: &usize| case.tentative.contains(i) == plan.toggled.contains(i);
         let mut order: Vec<(u64, usize)> = (0..case.calls.len())
+            .filter(made)
             .map(|i| {
                 let at = plan.effect.get(&i).copied();
                 (at.unwrap_or_else(|| plan::default_effect(case, i)), i)
@@ -158,12 +174,13 @@ impl<'a, H: Host> Engine<'a, H> {
             inbound: Arc::new(index(false)),
             outbound: Arc::new(index(true)),
             order: Arc::new(order),
-            exits: Arc::new(exits(case)),
+            exits: Arc::new((0..case.calls.len()).map(|i| plan::latest_exit(case, i)).collect()),
             next_in: 0,
             next_out: 0,
             next_call: 0,
             next_event: 0,
             waiting: Vec::new(),
+            deferred: BTreeMap::new(),
             tasks: BTreeMap::new(),
             fds: BTreeMap::new(),
             absent: BTreeMap::new(),
@@ -179,6 +196,10 @@ impl<'a, H: Host> Engine<'a, H> {
             accepted: BTreeSet::new(),
             fields: 0,
             samples: None,
+            timer_late_ns: 0,
+            next_delay: 0,
+            claimed: BTreeSet::new(),
+            free_delays: Vec::new(),
         }
     }
 
@@ -225,6 +246,7 @@ impl<'a, H: Host> Engine<'a, H> {
 
     /// Runs to the end of the capture or the first divergence.
     pub(crate) fn run(mut self) -> Ending {
+        self.settle_delays();
         let outcome = self.events();
         let mut state = Vec::new();
         if let Some(&task) = self.tasks.values().next() {
@@ -240,6 +262,7 @@ impl<'a, H: Host> Engine<'a, H> {
         Ending {
             divergence: found.first().cloned(),
             fields: self.fields,
+            timer_late_ns: self.timer_late_ns,
             found,
             accepted: self.accepted.clone(),
             trail: self.trail.lines(clock),
@@ -252,6 +275,7 @@ impl<'a, H: Host> Engine<'a, H> {
             missing,
             moments: self.moments,
             samples: self.samples.unwrap_or_default(),
+            free_delays: self.free_delays,
         }
     }
 
@@ -260,7 +284,8 @@ impl<'a, H: Host> Engine<'a, H> {
         if let Some(held) = self.plan.backlog.get(&i) {
             return Some(held.at_ns);
         }
-        let lag = self.plan.rx_lag.get(&i).copied().unwrap_or(plan::RX_LAG_NS);
+        let lag = self.plan.rx_lag.get(&i).copied();
+        let lag = lag.unwrap_or_else(|| plan::default_rx_lag(self.case, i));
         Some(self.case.frames[i].time_ns + lag)
     }
 
@@ -374,7 +399,7 @@ impl<'a, H: Host> Engine<'a, H> {
         self.next_in += 1;
         self.cause = Cause::Frame(f.time_ns);
         self.trail.note(at_ns, Event::In { number: f.number, held });
-        let bytes = self.map.inbound(&f.data);
+        let bytes = self.map.inbound(&f.data());
         self.host.frame_in(f.port, bytes);
     }
 
@@ -412,8 +437,10 @@ impl<'a, H: Host> Engine<'a, H> {
             if let Some(n) = self.waiting.iter().position(|w| w.task == task) {
                 let w = self.waiting.remove(n);
                 self.result(w.call, &result)?;
+                self.run_deferred(self.case.calls[w.call].pid)?;
             }
         }
+        self.settle_delays();
         Ok(())
     }
 
@@ -520,7 +547,8 @@ impl<'a, H: Host> Engine<'a, H> {
         let done = host.completed();
         match done.iter().find(|(t, _)| *t == w.task) {
             Some((_, r)) => {
-                results_of::compare(&self.case.calls[w.call], r, &mut self.map.clone()).is_ok()
+                let c = &self.case.calls[w.call];
+                results_of::compare(c, r, &mut self.map.clone(), &self.fds).is_ok()
             }
             // It goes on waiting, whenever it runs.
             None => true,
@@ -539,8 +567,18 @@ impl<'a, H: Host> Engine<'a, H> {
                 n += 1;
                 continue;
             }
-            let others_ready = matches!(&c.call, CallName::Poll { others, .. } if *others > 0);
-            if matches!(c.outcome, Outcome::Restart(_)) || others_ready {
+            let others_ready = match &c.call {
+                CallName::Poll { others, .. }
+                | CallName::Select { others, .. }
+                | CallName::EpollWait { others, .. } => *others > 0,
+                _ => false,
+            };
+            let by_signal = match &c.outcome {
+                Outcome::Restart(_) => true,
+                Outcome::Err(e) => e == "EINTR",
+                _ => false,
+            };
+            if by_signal || others_ready {
                 self.waiting.remove(n);
                 self.host.interrupt(w.task);
                 let _ = self.host.completed();
@@ -564,6 +602,17 @@ impl<'a, H: Host> Engine<'a, H> {
         Ok(())
     }
 
+    /// Makes the calls that a task had no time for, up to the next that waits.
+    fn run_deferred(&mut self, pid: u32) -> Step {
+        let Some(&task) = self.tasks.get(&pid) else { return Ok(()) };
+        while !self.waiting.iter().any(|w| w.task == task)
+            && let Some(i) = self.deferred.get_mut(&pid).and_then(VecDeque::pop_front)
+        {
+            self.make_call(self.base_ns + self.host.now(), i)?;
+        }
+        Ok(())
+    }
+
     fn task(&mut self, pid: u32) -> TaskId {
         if let Some(&t) = self.tasks.get(&pid) {
             return t;
@@ -580,7 +629,7 @@ impl<'a, H: Host> Engine<'a, H> {
         let task = self.task(c.pid);
         let busy = self.waiting.iter().find(|w| w.task == task).cloned();
         if busy.is_some() && c.line == 0 {
-            // An inferred call that the task has no time for is left out.
+            self.deferred.entry(c.pid).or_default().push_back(i);
             return Ok(());
         }
         if let Some(w) = busy {
@@ -599,8 +648,15 @@ impl<'a, H: Host> Engine<'a, H> {
                 let _ = self.host.completed();
             }
         }
+        self.make_call(at_ns, i)
+    }
+
+    /// Makes a call in its task, which is free.
+    fn make_call(&mut self, at_ns: u64, i: usize) -> Step {
+        let c = &self.case.calls[i];
+        let task = self.task(c.pid);
         let files = files_of(&c.call);
-        let is_socket = matches!(c.call, CallName::Socket { .. });
+        let is_socket = matches!(c.call, CallName::Socket { .. } | CallName::EpollCreate { .. });
         if !is_socket && !files.is_empty() && files.iter().all(|f| !self.fds.contains_key(f)) {
             return Ok(());
         }
@@ -623,23 +679,4 @@ impl<'a, H: Host> Engine<'a, H> {
         self.after()?;
         self.opportunities(at_ns)
     }
-}
-
-/// When each call is over at the latest: its recorded return and what the recording may be off,
-/// but before the thread's next call.
-fn exits(case: &Case) -> Vec<Option<u64>> {
-    const RETURN_SLACK_NS: u64 = 50_000;
-    let mut next: BTreeMap<u32, u64> = BTreeMap::new();
-    let mut out: Vec<Option<u64>> = case
-        .calls
-        .iter()
-        .rev()
-        .map(|c| {
-            let entry = next.insert(c.pid, c.entry_ns).unwrap_or(u64::MAX);
-            let exit = c.exit_ns?;
-            Some(exit.saturating_add(RETURN_SLACK_NS).min(entry.saturating_sub(1_000)).max(exit))
-        })
-        .collect();
-    out.reverse();
-    out
 }

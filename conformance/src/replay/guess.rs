@@ -9,9 +9,11 @@ use std::path::Path;
 use miette::miette;
 
 use super::load::Input;
-use crate::capture::{Link, Packet, read_packets};
+use crate::capture::{Link, Packet, PacketReader};
 use crate::frames::{Frame, decode};
 
+/// So many frames say who the host is.
+const ENOUGH: usize = 20_000;
 /// Two frames this close are question and answer of one host.
 const PROMPT_NS: u64 = 500_000;
 
@@ -20,7 +22,7 @@ const PROMPT_NS: u64 = 500_000;
 /// # Errors
 /// The capture cannot be read, or has no unicast frame.
 pub(super) fn manifest(path: &Path, input: &Input) -> miette::Result<String> {
-    let packets = read_packets(path)?;
+    let packets = PacketReader::open(path)?.take(ENOUGH).collect::<Result<Vec<_>, _>>()?;
     let frames: Vec<(Packet, Frame)> = packets
         .into_iter()
         .map(|p| {
@@ -52,6 +54,9 @@ pub(super) fn manifest(path: &Path, input: &Input) -> miette::Result<String> {
     let _ =
         writeln!(text, "kernel = {kernel:?}\n[[interface]]\nname = \"eth0\"\ncapture = {file:?}");
     let _ = writeln!(text, "mac = {mac:?}\naddresses = [{list}]");
+    if addresses.iter().any(|a| a.contains(':')) {
+        let _ = writeln!(text, "ipv6 = true\ndad = false");
+    }
     if let Some(via) = gateway(&sent, &addresses) {
         let _ = writeln!(text, "[[route]]\nto = \"default\"\nvia = \"{via}\"");
     }
@@ -93,27 +98,24 @@ fn host_mac(frames: &[(Packet, Frame)]) -> Option<[u8; 6]> {
 }
 
 fn addresses(sent: &[&Frame], all: &[(Packet, Frame)]) -> Vec<String> {
-    let mut own: BTreeSet<Ipv4Addr> = BTreeSet::new();
+    let mut own: BTreeSet<IpAddr> = BTreeSet::new();
     for f in sent {
-        if let Some((IpAddr::V4(src), _)) = f.addresses
-            && !src.is_unspecified()
-        {
-            own.insert(src);
-        }
-        if let Some(src) = f.value("arp.src.proto_ipv4").and_then(|v| v.parse::<Ipv4Addr>().ok())
-            && !src.is_unspecified()
-        {
-            own.insert(src);
-        }
+        let source = f.addresses.map(|(src, _)| src);
+        let asker = f.value("arp.src.proto_ipv4").and_then(|v| v.parse::<IpAddr>().ok());
+        // The link-local address follows from the hardware address.
+        let given = |a: &IpAddr| match a {
+            IpAddr::V4(a) => !a.is_unspecified(),
+            IpAddr::V6(a) => !a.is_unspecified() && !a.is_unicast_link_local(),
+        };
+        own.extend(source.into_iter().chain(asker).filter(given));
     }
     // The host sent nothing: it is whom the others asked for.
     if own.is_empty()
-        && let Some((IpAddr::V4(dst), _)) =
-            all.iter().find_map(|(_, f)| f.addresses.map(|(s, d)| (d, s)))
+        && let Some((dst, _)) = all.iter().find_map(|(_, f)| f.addresses.map(|(s, d)| (d, s)))
     {
         own.insert(dst);
     }
-    own.into_iter().map(|a| format!("{a}/24")).collect()
+    own.into_iter().map(|a| format!("{a}/{}", if a.is_ipv4() { 24 } else { 64 })).collect()
 }
 
 /// The neighbour that frames to another network went to, if its address is known from ARP.

@@ -1,6 +1,6 @@
 //! What a replay needs of the machine that stands in for the captured host.
 
-use reference_stack::{Call, TaskId};
+use reference_stack::{Call, RandomDelay, TaskId};
 
 use super::admin::Admin;
 use crate::results::story::Sample;
@@ -15,6 +15,19 @@ pub(crate) struct Sent {
     pub(crate) at: u64,
     /// Ethernet frame.
     pub(crate) bytes: Vec<u8>,
+}
+
+/// A delay of the machine that was drawn at random and is not over; jiffies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delay {
+    /// Counts all delays of the machine, from 0.
+    pub(crate) number: u32,
+    /// It ends here or later.
+    pub(crate) earliest: u64,
+    /// It ends here or earlier.
+    pub(crate) latest: u64,
+    /// The machine's own name for it.
+    pub(crate) handle: Option<RandomDelay>,
 }
 
 /// A machine in virtual time. A clone is a snapshot.
@@ -49,6 +62,16 @@ pub(crate) trait Host: Clone {
     fn interrupt(&mut self, task: TaskId);
     /// Takes the results of calls that had waited.
     fn completed(&mut self) -> Vec<(TaskId, SysResult)>;
+    /// The random delays that are not over.
+    fn random_delays(&self) -> Vec<Delay> {
+        Vec::new()
+    }
+    /// When a delay that ends in this jiffy has its timer fire.
+    fn delay_fires_at(&self, _jiffy: u64) -> u64 {
+        self.now()
+    }
+    /// Lets a delay end in this jiffy.
+    fn choose_delay(&mut self, _delay: &Delay, _jiffy: u64) {}
     /// An administrator's command; why it failed.
     fn admin(&mut self, command: &Admin) -> Result<(), String>;
     /// State of a connection, its time left out.

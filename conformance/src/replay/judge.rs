@@ -45,6 +45,9 @@ impl<H: Host> Engine<'_, H> {
     /// A frame that the machine sent; `rest` are those that it sent with it.
     pub(super) fn frame_out(&mut self, sent: &Sent, rest: &[Sent]) -> Step {
         let at_ns = self.base_ns + sent.at;
+        if self.before_the_first(at_ns) {
+            return Ok(());
+        }
         let Some(&i) = self.outbound.get(self.next_out) else {
             return self.after_the_last(sent, at_ns);
         };
@@ -55,16 +58,19 @@ impl<H: Host> Engine<'_, H> {
         }
         let before = self.map.clone();
         let mapped = self.mapped(sent, f);
-        let same = !f.cut && mapped == f.data;
+        let same = !f.cut && mapped == *f.data();
         let differs = if same { None } else { difference(f, &decode(&mapped)) };
         if let Some((d, fields)) = differs {
             self.map = before;
             return self.another_frame(i, sent, rest, &mapped, d, fields);
         }
-        self.sent.push((at_ns, mapped));
+        self.note_sent(at_ns, mapped);
         self.trail.note(at_ns, Event::Out { number: f.number });
         if !self.in_time(f, at_ns) {
             let d = self.at_another_time(f, at_ns);
+            if self.cause == Cause::Timer {
+                self.timer_late_ns = late_by(f, at_ns);
+            }
             self.diverge(d, 1)?;
         }
         let used = match self.cause {
@@ -75,6 +81,21 @@ impl<H: Host> Engine<'_, H> {
         *used = (*used).max(f.time_ns.abs_diff(at_ns));
         self.next_out += 1;
         Ok(())
+    }
+
+    /// Keeps the frame for a report: all of them where the replay goes on past divergences, else
+    /// the last.
+    fn note_sent(&mut self, at_ns: u64, mapped: Vec<u8>) {
+        if !self.keep_going {
+            self.sent.clear();
+        }
+        self.sent.push((at_ns, mapped));
+    }
+
+    /// What a timer sends before the capture began was not recorded.
+    fn before_the_first(&self, at_ns: u64) -> bool {
+        let first = self.case.frames.first().map_or(0, |f| f.time_ns);
+        self.cause == Cause::Timer && at_ns + self.early_limit() < first
     }
 
     /// Whatever the machine sends some time after the capture's end says nothing.
@@ -108,7 +129,7 @@ impl<H: Host> Engine<'_, H> {
             _ => false,
         };
         let fixed = &self.case.fixed_ports;
-        self.map.outbound(&sent.bytes, &f.frame, f.time_ns, self.jiffy_ns, connected, |port| {
+        self.map.outbound(&sent.bytes, &f.full(), f.time_ns, self.jiffy_ns, connected, |port| {
             !fixed.contains(&port)
         })
     }
@@ -126,13 +147,13 @@ impl<H: Host> Engine<'_, H> {
     ) -> Step {
         let at_ns = self.base_ns + sent.at;
         let f = &self.case.frames[i];
-        self.sent.push((at_ns, mapped.to_vec()));
+        self.note_sent(at_ns, mapped.to_vec());
         if self.probing.is_none() && self.is_the_next_one(sent) {
             let d = Divergence {
                 frame: f.number,
                 layer: "frame".to_owned(),
                 field: MISSING.to_owned(),
-                expected: f.frame.summary(),
+                expected: f.full().summary(),
                 got: format!("the frame after it at {}", self.clock(at_ns)),
             };
             self.diverge(d, 1)?;
@@ -143,7 +164,8 @@ impl<H: Host> Engine<'_, H> {
         let early = f.time_ns.saturating_sub(at_ns) > 2 * self.jiffy_ns;
         let comes_next = self.comes_next(rest);
         if early || comes_next {
-            let what = format!("nothing before {} at {}", f.frame.summary(), self.clock(f.time_ns));
+            let what =
+                format!("nothing before {} at {}", f.full().summary(), self.clock(f.time_ns));
             let d = self.unexpected(f.number, at_ns, mapped, &what);
             return self.diverge(d, if comes_next { 1 } else { NO_FRAME });
         }
@@ -179,10 +201,10 @@ impl<H: Host> Engine<'_, H> {
         other.next_out > self.next_out
     }
 
-    fn would_be(&self, sent: &Sent, f: &CapFrame, map: &Mapping) -> bool {
+    pub(super) fn would_be(&self, sent: &Sent, f: &CapFrame, map: &Mapping) -> bool {
         let mut other = self.judging(map.clone());
         let mapped = other.mapped(sent, f);
-        (!f.cut && mapped == f.data) || difference(f, &decode(&mapped)).is_none()
+        (!f.cut && mapped == *f.data()) || difference(f, &decode(&mapped)).is_none()
     }
 
     /// The next frame that the machine sends by itself until a time.
@@ -205,7 +227,8 @@ impl<H: Host> Engine<'_, H> {
             if now_ns <= limit {
                 return Ok(());
             }
-            let d = self.overdue(f, limit);
+            let (d, late) = self.overdue(f, limit);
+            self.timer_late_ns = late;
             let fields = if d.field == TIME { 1 } else { NO_FRAME };
             self.diverge(d, fields)?;
             self.next_out += 1;
@@ -214,20 +237,26 @@ impl<H: Host> Engine<'_, H> {
     }
 
     /// Late, or never? The machine is asked what it does until something else happens.
-    fn overdue(&self, f: &CapFrame, limit: u64) -> Divergence {
+    fn overdue(&self, f: &CapFrame, limit: u64) -> (Divergence, i64) {
         const LATEST_NS: u64 = 300_000_000_000;
         let next = [self.inbound_time(), self.next_call_time(), Some(f.time_ns + LATEST_NS)];
         let until = next.into_iter().flatten().min().unwrap_or(0);
         let late = self.next_sent(until).filter(|sent| self.would_be(sent, f, &self.map));
         match late {
-            Some(sent) => self.at_another_time(f, self.base_ns + sent.at),
-            None => Divergence {
-                frame: f.number,
-                layer: "frame".to_owned(),
-                field: MISSING.to_owned(),
-                expected: f.frame.summary(),
-                got: format!("nothing until {}", self.clock(limit)),
-            },
+            Some(sent) => {
+                let at = self.base_ns + sent.at;
+                (self.at_another_time(f, at), late_by(f, at))
+            }
+            None => (
+                Divergence {
+                    frame: f.number,
+                    layer: "frame".to_owned(),
+                    field: MISSING.to_owned(),
+                    expected: f.full().summary(),
+                    got: format!("nothing until {}", self.clock(limit)),
+                },
+                0,
+            ),
         }
     }
 
@@ -276,10 +305,15 @@ impl<H: Host> Engine<'_, H> {
     }
 }
 
+/// How much later than a captured frame the machine's is.
+fn late_by(f: &CapFrame, at_ns: u64) -> i64 {
+    (i128::from(at_ns) - i128::from(f.time_ns)).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
 /// The first field that differs, and how many do; a cut frame is compared as far as it was
 /// captured.
 fn difference(expected: &CapFrame, got: &Frame) -> Option<(Divergence, usize)> {
-    let whole = expected.frame();
+    let whole = expected.full().into_owned();
     let (want, got) = if expected.cut {
         let shorter = |f: &Frame| {
             let mut f = f.clone();

@@ -2,16 +2,21 @@
 //! with a note, or refused with its place.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::{Context, IntoDiagnostic, LabeledSpan, MietteDiagnostic, NamedSource, Report, miette};
 
 use super::admin::Admin;
+use super::bytes::{FrameBytes, LARGE};
 use super::case::{AdminEvent, CapFrame, Case};
-use super::{guess, infer};
+use super::guess;
+use super::infer::Assumptions;
 use crate::capture::{
-    CallName, FileId, Link, Manifest, Packet, SocketCall, parse_strace, read_packets, socket_calls,
+    CallName, FileId, Link, Manifest, Packet, PacketReader, Record, SocketCall, parse_strace,
+    socket_calls,
 };
 use crate::frames::decode;
 
@@ -56,8 +61,10 @@ impl Case {
             manifest.sysctl.insert(name.trim().to_owned(), value);
         }
         let base = path.parent().unwrap_or(Path::new("."));
-        let frames = read_frames(&manifest, base, &mut notes)?;
-        let calls = if input.no_strace { Vec::new() } else { traced(&manifest, base, input)? };
+        let mut frames = read_frames(&manifest, base, &mut notes)?;
+        let mut calls = if input.no_strace { Vec::new() } else { traced(&manifest, base, input)? };
+        away_from_zero(&mut frames, &mut calls);
+        times_of_day(&mut calls, &frames, &mut notes);
         let start = frames.first().map_or(0, |f| f.time_ns);
         let mut case = Self {
             id,
@@ -66,20 +73,20 @@ impl Case {
             source,
             frames,
             calls,
+            tentative: BTreeSet::new(),
             payload: BTreeMap::new(),
+            inferred: input.no_strace || (input.strace.is_empty() && guessed),
             fixed_ports: BTreeSet::new(),
             connected_udp: BTreeSet::new(),
             notes,
             path: path.to_owned(),
         };
-        let traceless = input.strace.is_empty() && guessed;
-        if input.no_strace || traceless {
-            case.calls = infer::calls(&case);
-            let n = case.calls.len();
-            case.notes.push(format!("the application's {n} calls are inferred from the frames"));
+        if case.inferred {
+            case.infer(Assumptions::default());
+        } else {
+            case.keep_inet();
+            case.find_payloads();
         }
-        case.keep_inet();
-        case.find_payloads();
         Ok(case)
     }
 }
@@ -93,8 +100,17 @@ fn read_frames(
     let mut frames = Vec::new();
     for (port, interface) in manifest.interface.iter().enumerate() {
         let path = base.join(&interface.capture);
-        let packets = read_packets(&path)?;
-        if packets.is_empty() {
+        let mac = interface.mac_bytes();
+        let own: Vec<IpAddr> = interface.prefixes().into_iter().map(|p| p.0).collect();
+        let on_disk = disk_file(&path);
+        let mut order = Order::default();
+        let mut of_file = Vec::new();
+        for packet in PacketReader::open(&path)?.only(mac) {
+            let packet = packet?;
+            order.next(&packet);
+            of_file.push(captured(packet, port, mac, &own, on_disk.as_ref()));
+        }
+        if of_file.is_empty() {
             if manifest.interface.len() == 1 {
                 return Err(miette!("{}: no frames in this capture", path.display()));
             }
@@ -102,11 +118,7 @@ fn read_frames(
             notes.push(format!("{}: no frames on {}", path.display(), interface.name));
             continue;
         }
-        check_order(&path, &packets, notes)?;
-        let mac = interface.mac_bytes();
-        let own: Vec<IpAddr> = interface.prefixes().into_iter().map(|p| p.0).collect();
-        let mut of_file: Vec<CapFrame> =
-            packets.into_iter().map(|p| captured(p, port, mac, &own)).collect();
+        order.check(&path, notes)?;
         strip_vlan(&mut of_file, mac, &path, notes);
         if of_file.iter().any(|f| f.link != Link::Ethernet) {
             of_file.retain(|f| matches!(f.frame.ether_type, 0x0800 | 0x86dd));
@@ -132,8 +144,21 @@ fn read_frames(
     Ok(frames)
 }
 
-fn captured(p: Packet, port: usize, mac: [u8; 6], own: &[IpAddr]) -> CapFrame {
-    let frame = decode(&p.data);
+/// The file of a large capture, whose frames stay there.
+fn disk_file(path: &Path) -> Option<Arc<File>> {
+    let file = File::open(path).ok()?;
+    let large = file.metadata().ok()?.len() > LARGE;
+    large.then(|| Arc::new(file))
+}
+
+fn captured(
+    p: Packet,
+    port: usize,
+    mac: [u8; 6],
+    own: &[IpAddr],
+    on_disk: Option<&Arc<File>>,
+) -> CapFrame {
+    let mut frame = decode(&p.data);
     let from_own = frame.addresses.is_some_and(|(src, _)| own.contains(&src));
     let outbound = match p.link {
         Link::Ethernet => frame.eth_src == mac,
@@ -141,65 +166,80 @@ fn captured(p: Packet, port: usize, mac: [u8; 6], own: &[IpAddr]) -> CapFrame {
     };
     let cut = (p.data.len() as u64) < u64::from(p.orig_len);
     let mut data = p.data;
-    let mut frame = frame;
     if p.link != Link::Ethernet {
         // Cooked headers have the sender's address: there is nothing to hold it against.
         data[..12].fill(0);
         frame = decode(&data);
     }
-    CapFrame {
-        port,
-        number: p.number,
-        time_ns: p.time_ns,
-        cut,
-        outbound,
-        link: p.link,
-        data,
-        frame,
-    }
+    let bytes = match (on_disk, p.at) {
+        (Some(file), Some(at)) => {
+            (frame.fields, frame.payload) = (Vec::new(), Vec::new());
+            FrameBytes::OnDisk { file: Arc::clone(file), at, len: data.len() as u32 }
+        }
+        _ => FrameBytes::Held(data),
+    };
+    let (number, time_ns, link) = (p.number, p.time_ns, p.link);
+    CapFrame { port, number, time_ns, cut, outbound, link, bytes, frame }
 }
 
 /// Stamps that go back: a little is the capture's own disorder and is sorted; one step is the
 /// clock's; many are a file whose frames were shuffled.
-fn check_order(path: &Path, packets: &[Packet], notes: &mut Vec<String>) -> miette::Result<()> {
-    let back: Vec<(u64, u64)> = packets
-        .windows(2)
-        .filter(|w| w[1].time_ns < w[0].time_ns)
-        .map(|w| (w[1].number, w[0].time_ns - w[1].time_ns))
-        .collect();
-    let Some(&(number, most)) = back.iter().max_by_key(|b| b.1) else { return Ok(()) };
-    if back.len() == 1 && most >= STEP_NS {
-        return Err(miette!(
-            help = "cut the file there (editcap) and compare its parts",
-            "{}: the clock was set back by {:.6} s before frame {number}",
+#[derive(Default)]
+struct Order {
+    last_ns: u64,
+    back: u64,
+    /// The longest way back, and the frame that it comes before.
+    most: (u64, u64),
+}
+
+impl Order {
+    fn next(&mut self, p: &Packet) {
+        if p.time_ns < self.last_ns {
+            self.back += 1;
+            self.most = self.most.max((self.last_ns - p.time_ns, p.number));
+        }
+        self.last_ns = p.time_ns;
+    }
+
+    fn check(&self, path: &Path, notes: &mut Vec<String>) -> miette::Result<()> {
+        let (most, number) = self.most;
+        if self.back == 0 {
+            return Ok(());
+        }
+        if self.back == 1 && most >= STEP_NS {
+            return Err(miette!(
+                help = "cut the file there (editcap) and compare its parts",
+                "{}: the clock was set back by {:.6} s before frame {number}",
+                path.display(),
+                most as f64 / 1e9
+            ));
+        }
+        notes.push(format!(
+            "{}: {} frames were not in order of time, by up to {:.6} s: sorted",
             path.display(),
+            self.back,
             most as f64 / 1e9
         ));
+        Ok(())
     }
-    notes.push(format!(
-        "{}: {} frames were not in order of time, by up to {:.6} s: sorted",
-        path.display(),
-        back.len(),
-        most as f64 / 1e9
-    ));
-    Ok(())
 }
 
 /// A capture on the device below a VLAN: the host's own tag is taken off all its frames, and
 /// frames of other VLANs are left out.
 fn strip_vlan(frames: &mut Vec<CapFrame>, mac: [u8; 6], path: &Path, notes: &mut Vec<String>) {
+    // The identifier; priorities may differ.
     let tag = |f: &CapFrame| -> Option<[u8; 2]> {
-        let tagged = f.data.get(12..14) == Some(&[0x81, 0][..]);
-        // The identifier; priorities may differ.
-        tagged
-            .then(|| [f.data.get(14).map_or(0, |b| b & 0x0f), f.data.get(15).copied().unwrap_or(0)])
+        let id = f.frame.vlan?;
+        Some(id.to_be_bytes())
     };
     let Some(own) = frames.iter().filter(|f| f.frame.eth_src == mac).find_map(&tag) else { return };
     let before = frames.len();
     frames.retain(|f| tag(f) == Some(own));
     for f in frames.iter_mut() {
-        f.data.drain(12..16);
-        f.frame = decode(&f.data);
+        let mut data = f.data().into_owned();
+        data.drain(12..16);
+        f.frame = decode(&data);
+        f.bytes = FrameBytes::Held(data);
     }
     notes.push(format!(
         "{}: VLAN {} taken off; {} frames of other VLANs or none left out",
@@ -216,20 +256,95 @@ fn traced(manifest: &Manifest, base: &Path, input: &Input) -> miette::Result<Vec
         input.strace.clone()
     };
     let mut calls = Vec::new();
+    // A file for each thread (strace -ff): NAME.PID.
+    let mut threads = Vec::new();
     for (n, path) in named.iter().enumerate() {
         let bytes = std::fs::read(path)
             .into_diagnostic()
             .wrap_err_with(|| format!("{}: not readable", path.display()))?;
         // A program may have printed anything into its arguments.
         let text = String::from_utf8_lossy(&bytes);
-        let mut of_file = socket_calls(&parse_strace(&path.display().to_string(), &text)?);
+        let mut records = parse_strace(&path.display().to_string(), &text)?;
+        refuse_relative(path, &records)?;
+        if let Some(pid) = path.extension().and_then(|e| e.to_str()?.parse::<u32>().ok()) {
+            records.iter_mut().for_each(|r| r.set_pid(pid));
+            threads.extend(records);
+            continue;
+        }
+        let mut of_file = socket_calls(&records);
         for c in &mut of_file {
             renumber(c, n as u32);
         }
         calls.extend(of_file);
     }
+    threads.sort_by_key(Record::time_ns);
+    let mut of_threads = socket_calls(&threads);
+    for c in &mut of_threads {
+        renumber(c, named.len() as u32);
+    }
+    calls.extend(of_threads);
     calls.sort_by_key(|c| c.entry_ns);
     Ok(calls)
+}
+
+/// Times since the line before (-r) do not say when a call was made.
+fn refuse_relative(path: &Path, records: &[Record]) -> miette::Result<()> {
+    const DAYS_NS: u64 = 3 * 86_400_000_000_000;
+    let mut lines: Vec<(usize, u64)> = records
+        .iter()
+        .filter_map(|r| match r {
+            Record::Call(c) => Some((c.line, c.entry_ns)),
+            _ => None,
+        })
+        .collect();
+    lines.sort_unstable();
+    let back = lines.windows(2).filter(|w| w[1].1 < w[0].1).count();
+    if lines.iter().all(|l| l.1 < DAYS_NS) && lines.len() > 4 && back * 4 > lines.len() {
+        return Err(miette!(
+            help = "record with `strace -f -ttt -T`",
+            "{}: its times go back at {back} of {} lines, as relative ones (-r) do",
+            path.display(),
+            lines.len()
+        ));
+    }
+    Ok(())
+}
+
+/// A clock that starts at 0 leaves no time for what was before: it is taken for a later one.
+fn away_from_zero(frames: &mut [CapFrame], calls: &mut [SocketCall]) {
+    const EARLY_NS: u64 = 30 * 86_400_000_000_000;
+    if frames.first().is_none_or(|f| f.time_ns >= EARLY_NS) {
+        return;
+    }
+    for f in frames {
+        f.time_ns += EARLY_NS;
+    }
+    for c in calls {
+        c.entry_ns = c.entry_ns.saturating_add(EARLY_NS);
+        c.exit_ns = c.exit_ns.map(|t| t.saturating_add(EARLY_NS));
+    }
+}
+
+/// A trace with times of day (-tt) is brought to the capture's day, and to its zone, which is a
+/// multiple of a quarter of an hour away.
+fn times_of_day(calls: &mut [SocketCall], frames: &[CapFrame], notes: &mut Vec<String>) {
+    const QUARTER_NS: i128 = 900_000_000_000;
+    const DAYS_NS: u64 = 3 * 86_400_000_000_000;
+    let (Some(first), Some(start)) = (calls.first(), frames.first()) else { return };
+    if calls.iter().any(|c| c.entry_ns >= DAYS_NS) {
+        return;
+    }
+    let away = i128::from(start.time_ns) - i128::from(first.entry_ns);
+    let shift = (away + QUARTER_NS / 2).div_euclid(QUARTER_NS) * QUARTER_NS;
+    let moved = |ns: u64| u64::try_from(i128::from(ns) + shift).unwrap_or(0);
+    for c in calls.iter_mut() {
+        c.entry_ns = moved(c.entry_ns);
+        c.exit_ns = c.exit_ns.map(moved);
+    }
+    let hours = shift.rem_euclid(86_400_000_000_000) as f64 / 3.6e12;
+    notes.push(format!(
+        "the trace has times of day: taken as the capture's, {hours:.2} h ahead of the trace's"
+    ));
 }
 
 fn events(
@@ -256,7 +371,9 @@ fn renumber(c: &mut SocketCall, trace: u32) {
     let base = trace << 20;
     let fix = |f: &mut FileId| f.0 = f.0.wrapping_add(base);
     match &mut c.call {
-        CallName::Socket { file, .. } => file.iter_mut().for_each(fix),
+        CallName::Socket { file, .. } | CallName::EpollCreate { file } => {
+            file.iter_mut().for_each(fix);
+        }
         CallName::Accept { file, new, .. } => {
             fix(file);
             new.iter_mut().for_each(fix);
@@ -274,7 +391,6 @@ fn renumber(c: &mut SocketCall, trace: u32) {
         | CallName::Sendfile { file, .. }
         | CallName::Close { file }
         | CallName::SetNonblock { file, .. }
-        | CallName::EpollCtl { file, .. }
         | CallName::Other { file, .. } => fix(file),
         CallName::Poll { fds, .. } => fds.iter_mut().for_each(|f| fix(&mut f.file)),
         CallName::Select { read, write, except, .. } => {
@@ -283,6 +399,10 @@ fn renumber(c: &mut SocketCall, trace: u32) {
                 s.ready.iter_mut().for_each(fix);
             }
         }
-        CallName::EpollWait { .. } => {}
+        CallName::EpollCtl { epoll, file, .. } => {
+            fix(epoll);
+            fix(file);
+        }
+        CallName::EpollWait { epoll, .. } => fix(epoll),
     }
 }

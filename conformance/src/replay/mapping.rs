@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::mapping6::{Mapping6, extensions};
 use crate::frames::Frame;
 
 /// A connection as the capture names it: local port there, remote end.
@@ -16,6 +17,8 @@ type Flow = (u16, SocketAddr);
 /// What was learnt of one connection: reference minus capture.
 #[derive(Clone, Copy, Debug, Default)]
 struct FlowMap {
+    /// The captured initial sequence number.
+    isn: Option<u32>,
     seq: Option<u32>,
     ts: Option<u32>,
     id: Option<u16>,
@@ -36,19 +39,24 @@ pub(crate) struct Mapping {
     ports: BTreeMap<(u8, u16), u16>,
     buckets: BTreeMap<(IpAddr, u8), Bucket>,
     udp_ids: BTreeMap<SocketAddr, u16>,
+    /// Identification of the last first fragment, the reference's and the mapped one.
+    first_fragment: Option<(u16, u16)>,
+    v6: Mapping6,
 }
 
 /// Where things lie in an Ethernet frame.
-struct Offsets {
-    l3: usize,
-    l4: usize,
-    v6: bool,
-    protocol: u8,
+pub(super) struct Offsets {
+    pub(super) l3: usize,
+    pub(super) l4: usize,
+    pub(super) v6: bool,
+    pub(super) protocol: u8,
     /// Not the first fragment: no transport header.
-    later_fragment: bool,
+    pub(super) later_fragment: bool,
+    /// IPv6's fragment header.
+    pub(super) fragment: Option<usize>,
 }
 
-fn offsets(b: &[u8], l2: usize) -> Option<Offsets> {
+pub(super) fn offsets(b: &[u8], l2: usize) -> Option<Offsets> {
     let first = *b.get(l2)?;
     if first >> 4 == 4 {
         let frag = u16::from_be_bytes([*b.get(l2 + 6)?, *b.get(l2 + 7)?]);
@@ -58,30 +66,26 @@ fn offsets(b: &[u8], l2: usize) -> Option<Offsets> {
             v6: false,
             protocol: *b.get(l2 + 9)?,
             later_fragment: frag & 0x1fff != 0,
+            fragment: None,
         })
     } else if first >> 4 == 6 {
-        Some(Offsets {
-            l3: l2,
-            l4: l2 + 40,
-            v6: true,
-            protocol: *b.get(l2 + 6)?,
-            later_fragment: false,
-        })
+        let (protocol, l4, fragment, later_fragment) = extensions(b, l2)?;
+        Some(Offsets { l3: l2, l4, v6: true, protocol, later_fragment, fragment })
     } else {
         None
     }
 }
 
-fn get16(b: &[u8], at: usize) -> Option<u16> {
+pub(super) fn get16(b: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(b.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn get32(b: &[u8], at: usize) -> Option<u32> {
+pub(super) fn get32(b: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(b.get(at..at + 4)?.try_into().ok()?))
 }
 
 /// Writes a 16-bit word at an even or odd offset and adjusts the checksum at `sum`.
-fn put16(b: &mut [u8], at: usize, value: u16, sum: Option<usize>, odd: bool) {
+pub(super) fn put16(b: &mut [u8], at: usize, value: u16, sum: Option<usize>, odd: bool) {
     let Some(old) = get16(b, at) else { return };
     if old == value {
         return;
@@ -99,6 +103,13 @@ fn put16(b: &mut [u8], at: usize, value: u16, sum: Option<usize>, odd: bool) {
         s = (s & 0xffff) + (s >> 16);
         s = (s & 0xffff) + (s >> 16);
         place.copy_from_slice(&(!(s as u16)).to_be_bytes());
+    }
+}
+
+/// A checksum that came out as 0 is sent as all ones (`CSUM_MANGLED_0`): the same sum.
+fn not_zero(b: &mut [u8], sum: usize) {
+    if get16(b, sum) == Some(0) {
+        put16(b, sum, 0xffff, None, false);
     }
 }
 
@@ -131,7 +142,9 @@ impl Mapping {
     /// A captured frame to the host, in the reference's numbers.
     pub(crate) fn inbound(&self, captured: &[u8]) -> Vec<u8> {
         let mut b = captured.to_vec();
-        self.rewrite(&mut b, 14, false, Into::Reference, None);
+        // Behind the tag of a VLAN, or of priority alone.
+        let tagged = matches!(get16(&b, 12), Some(0x8100 | 0x88a8));
+        self.rewrite(&mut b, if tagged { 18 } else { 14 }, false, Into::Reference, None);
         b
     }
 
@@ -151,6 +164,7 @@ impl Mapping {
         self.learn(&b, expected, may_map_port);
         self.rewrite(&mut b, 14, true, Into::Capture, None);
         self.map_ip_id(&mut b, expected, expected_ns, jiffy_ns, connected_udp);
+        self.v6.outbound(&mut b, expected);
         b
     }
 
@@ -184,6 +198,11 @@ impl Mapping {
         }
         let ts = tcp_timestamp(got, o.l4).and_then(|at| get32(got, at));
         let flow = self.flows.entry((captured, SocketAddr::new(remote, dport))).or_default();
+        if flow.isn.is_some_and(|isn| isn != t.seq) {
+            // Another connection between the same ports.
+            *flow = FlowMap::default();
+        }
+        flow.isn = Some(t.seq);
         if let (None, Some(seq)) = (flow.seq, get32(got, o.l4 + 4)) {
             flow.seq = Some(seq.wrapping_sub(t.seq));
         }
@@ -207,7 +226,10 @@ impl Mapping {
         };
         let Some(remote) = read_ip(b, remote_at, o.v6) else { return };
         match o.protocol {
-            6 => self.rewrite_tcp(b, &o, from_host, remote, into, outer),
+            6 => {
+                self.rewrite_tcp(b, &o, from_host, remote, into, outer);
+                not_zero(b, o.l4 + 16);
+            }
             17 => {
                 let at = o.l4 + if from_host { 0 } else { 2 };
                 let Some(port) = get16(b, at) else { return };
@@ -216,6 +238,9 @@ impl Mapping {
                 let sum = if get16(b, sum) == Some(0) { None } else { Some(sum) };
                 let port = self.map_port(17, port, into);
                 put_both(b, at, port, sum, outer, o.l4);
+                if let Some(sum) = sum {
+                    not_zero(b, sum);
+                }
             }
             1 | 58 => {
                 let error = match (o.v6, b.get(o.l4)) {
@@ -313,7 +338,10 @@ impl Mapping {
         if got == 0 || want == 0 || expected.protocol != Some(o.protocol) {
             return;
         }
+        let later = expected.fragment.is_some_and(|(at, _)| at > 0);
+        let same = self.first_fragment.filter(|(id, _)| later && *id == got).map(|(_, id)| id);
         let id = match (expected.tcp, expected.udp) {
+            _ if same.is_some() => same.unwrap_or(got),
             (Some(t), _) => {
                 let remote = SocketAddr::new(dst, t.destination);
                 let flow = self.flows.entry((t.source, remote)).or_default();
@@ -334,14 +362,15 @@ impl Mapping {
                     Some(l) => {
                         let ahead = u64::from(want.wrapping_sub(l.last));
                         let jiffies = expected_ns.saturating_sub(l.time_ns).div_ceil(jiffy_ns);
-                        let more_of_one = expected.fragment.is_some_and(|(at, _)| at > 0);
-                        let least = u64::from(!more_of_one);
-                        let most = if more_of_one { 0 } else { 1 + jiffies };
-                        if (least..=most).contains(&ahead) { want } else { l.last.wrapping_add(1) }
+                        let drawn = (1..=1 + jiffies).contains(&ahead) && !later;
+                        if drawn { want } else { l.last.wrapping_add(1) }
                     }
                 }
             }
         };
+        if expected.fragment.is_some_and(|(at, more)| at == 0 && more) {
+            self.first_fragment = Some((got, id));
+        }
         put16(b, o.l3 + 4, id, Some(o.l3 + 10), false);
     }
 }

@@ -6,8 +6,10 @@
 //! leave open is searched (`search`, bounded); everything else is exact.
 
 mod admin;
+mod bytes;
 mod calls;
 mod case;
+mod delays;
 mod engine;
 mod guess;
 mod host;
@@ -15,6 +17,7 @@ mod infer;
 mod judge;
 mod load;
 mod mapping;
+mod mapping6;
 mod plan;
 mod record;
 mod reference;
@@ -107,14 +110,25 @@ pub fn diff_capture(
     let below = manifest.strip_prefix(root).ok().filter(|p| !p.as_os_str().is_empty());
     let below = below.or_else(|| manifest.file_name().map(Path::new)).unwrap_or(manifest);
     let id = below.with_extension("").display().to_string().replace('\\', "/");
-    let case = Case::load(manifest, id, &options.input)?;
-    let boot = ReferenceBoot { case: &case, version: options.version };
-    let mut found = search::search(&case, &boot)?;
+    let mut case = Case::load(manifest, id, &options.input)?;
+    let version = options.version;
+    let mut found = if case.inferred {
+        let (found, assumed) =
+            search::search_inferred(&mut case, |case| ReferenceBoot::new(case, version))?;
+        let n = case.calls.len();
+        case.notes
+            .push(format!("the application's {n} calls are inferred from the frames: {assumed}"));
+        found
+    } else {
+        search::search(&case, &ReferenceBoot::new(&case, version), search::EFFORT)?
+    };
+    let boot = ReferenceBoot::new(&case, version);
     if options.keep_going && found.ending.divergence.is_some() {
         found.ending = search::replay_past(&case, &boot, &found.plan)?;
     }
     if let Some(dir) = &options.pcap_dir {
-        write_sent(&case, dir, &found.ending.sent)?;
+        let all = search::replay_past(&case, &boot, &found.plan)?;
+        write_sent(&case, dir, &all.sent)?;
     }
     let mut result = verdict(&case, &found, started)?;
     if options.story {
@@ -221,7 +235,7 @@ fn detail(case: &Case, found: &search::Found) -> String {
             if f.outbound { '>' } else { '<' },
             t / 1_000_000_000,
             t % 1_000_000_000 / 1000,
-            f.frame.summary()
+            f.full().summary()
         );
     }
     if let Some((_, bytes)) = found.ending.sent.last() {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::case::Case;
+use super::infer::asked_before;
 use crate::capture::{CallName, Outcome};
 
 /// Usual time from an inbound frame's stamp to its handling, nanoseconds.
@@ -13,6 +14,9 @@ pub(crate) const TX_LAG_NS: u64 = 8_000;
 const COPY_NS: u64 = 18_000;
 /// Longest time from a call's entry to a frame that it sends at once.
 pub(crate) const CALL_TO_FRAME_NS: u64 = 900_000;
+
+/// The same on a host that was busy with other things.
+const SLOW_CALL_NS: u64 = 10_000_000;
 
 /// The open quantities of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,12 @@ pub(crate) struct Plan {
     pub(crate) late: BTreeSet<usize>,
     /// Handling lag of single inbound frames, where not the default.
     pub(crate) rx_lag: BTreeMap<usize, u64>,
+    /// Inferred calls that are made where they would be left out, or the other way round.
+    pub(crate) toggled: BTreeSet<usize>,
+    /// How much inferred reads take at most, where not what is assumed.
+    pub(crate) lengths: BTreeMap<usize, u64>,
+    /// Where random delays end of which the capture shows nothing, percent of their span.
+    pub(crate) delays: BTreeMap<u32, u8>,
 }
 
 /// By which call a frame found its socket held, and when the call had the frame handled.
@@ -45,10 +55,30 @@ pub(crate) struct Held {
     pub(crate) inside: bool,
 }
 
+/// When a call is over at the latest: strace takes its return for as much too early as it took
+/// to print the arguments, but the thread's next call comes after it.
+pub(crate) fn latest_exit(case: &Case, index: usize) -> Option<u64> {
+    const PRINTING_NS: u64 = 80_000;
+    let c = &case.calls[index];
+    let exit = c.exit_ns?;
+    let mut after = case.calls[index + 1..].iter();
+    let next = after.find(|n| n.pid == c.pid).map_or(u64::MAX, |n| n.entry_ns);
+    Some(exit.saturating_add(PRINTING_NS).min(next.saturating_sub(1_000)).max(exit))
+}
+
+/// Time from an inbound frame's stamp to its handling if the plan does not say otherwise: the
+/// usual one, but less where an answer is stamped sooner.
+pub(crate) fn default_rx_lag(case: &Case, index: usize) -> u64 {
+    let at = case.frames[index].time_ns;
+    let soon = case.frames[index + 1..].iter().take_while(|f| f.time_ns <= at + RX_LAG_NS);
+    let answer = soon.into_iter().find(|f| f.outbound);
+    answer.map_or(RX_LAG_NS, |f| (f.time_ns - at) / 2)
+}
+
 /// When a call takes effect if the plan does not say otherwise.
 pub(crate) fn default_effect(case: &Case, index: usize) -> u64 {
     let c = &case.calls[index];
-    let exit = c.exit_ns.unwrap_or(c.entry_ns + CALL_TO_FRAME_NS);
+    let exit = latest_exit(case, index).unwrap_or(c.entry_ns + CALL_TO_FRAME_NS);
     let usual = match &c.call {
         CallName::Recv { .. } => c.entry_ns + COPY_NS,
         _ => c.entry_ns + 5_000,
@@ -58,8 +88,7 @@ pub(crate) fn default_effect(case: &Case, index: usize) -> u64 {
         return usual;
     }
     let until = exit.min(c.entry_ns + CALL_TO_FRAME_NS) + 20_000;
-    let first = case.frames.iter().find(|f| f.time_ns >= c.entry_ns && f.time_ns <= until);
-    match first {
+    match case.frames_in(c.entry_ns, until).first() {
         Some(f) if f.outbound => (f.time_ns - TX_LAG_NS.min(f.time_ns)).max(c.entry_ns),
         _ => usual,
     }
@@ -68,14 +97,11 @@ pub(crate) fn default_effect(case: &Case, index: usize) -> u64 {
 /// Moments worth trying for a call's effect, the default excluded.
 pub(crate) fn other_effects(case: &Case, index: usize) -> Vec<u64> {
     let c = &case.calls[index];
-    let exit = c.exit_ns.unwrap_or(c.entry_ns + CALL_TO_FRAME_NS);
+    let exit = latest_exit(case, index).unwrap_or(c.entry_ns + SLOW_CALL_NS);
     let mut moments = vec![c.entry_ns + 1_000, exit.saturating_sub(1_000).max(c.entry_ns)];
-    // A call that waited took effect at once; a quick one may lie anywhere in between.
-    let until = exit.min(c.entry_ns + CALL_TO_FRAME_NS);
-    for f in &case.frames {
-        if f.time_ns < c.entry_ns || f.time_ns > until + 20_000 {
-            continue;
-        }
+    // A call that waited took effect soon; a quick one may lie anywhere in between.
+    let until = exit.min(c.entry_ns + SLOW_CALL_NS);
+    for f in case.frames_in(c.entry_ns, until + 20_000) {
         if f.outbound {
             moments.push(f.time_ns.saturating_sub(TX_LAG_NS).max(c.entry_ns));
         } else {
@@ -117,14 +143,19 @@ pub(crate) fn timer_frames(case: &Case) -> Vec<u64> {
     const CAUSE_NS: u64 = 1_500_000;
     let mut out: Vec<u64> = Vec::new();
     let mut last_sent = 0;
+    // Moments of calls that may have sent something, in order.
+    let mut calls: Vec<u64> = case
+        .calls
+        .iter()
+        .filter(|c| may_send(&c.call))
+        .flat_map(|c| std::iter::once(c.entry_ns).chain(c.exit_ns))
+        .collect();
+    calls.sort_unstable();
     for f in case.frames.iter().filter(|f| f.outbound) {
         let t = f.time_ns;
-        let near = |from: u64| from <= t + 1_000 && from + CAUSE_NS >= t;
-        let inbound = case.frames.iter().any(|i| !i.outbound && near(i.time_ns));
-        let call = case
-            .calls
-            .iter()
-            .any(|c| may_send(&c.call) && (near(c.entry_ns) || c.exit_ns.is_some_and(near)));
+        let (from, to) = (t.saturating_sub(CAUSE_NS), t + 1_000);
+        let inbound = case.frames_in(from, to).iter().any(|i| !i.outbound);
+        let call = calls.get(calls.partition_point(|&c| c < from)).is_some_and(|&c| c <= to);
         // The frames of one burst have one cause.
         if !inbound && !call && last_sent + 2 * CAUSE_NS < t {
             out.push(t);
@@ -147,8 +178,11 @@ pub(crate) fn tick_phases(case: &Case, jiffy_ns: u64) -> Vec<u64> {
         let d = a.abs_diff(b);
         d.min(jiffy_ns - d) < 80_000
     };
-    let best =
-        phases.iter().max_by_key(|&&p| phases.iter().filter(|&&q| near(p, q)).count()).copied();
+    let best = phases
+        .iter()
+        .take(500)
+        .max_by_key(|&&p| phases.iter().filter(|&&q| near(p, q)).count())
+        .copied();
     match best {
         Some(p) => {
             let group: Vec<u64> = phases.iter().copied().filter(|&q| near(p, q)).collect();
@@ -186,11 +220,18 @@ pub(crate) fn ms_edges(case: &Case) -> Vec<u64> {
             continue;
         };
         previous_out = f.time_ns;
-        // A SYN keeps the stamp of connect(), which address resolution may precede by long.
-        let Some((val, _)) = t.timestamps.filter(|_| t.flags & 0x12 != 0x02) else { continue };
-        let cause = case.frames[..i].iter().rev().find(|p| !p.outbound).map_or(0, |p| p.time_ns);
-        let lag = if f.time_ns - cause < 1_000_000 {
-            (f.time_ns - cause).saturating_sub(RX_LAG_NS).min(60_000)
+        let Some((val, _)) = t.timestamps else { continue };
+        // A SYN keeps the stamp of connect(), after which address resolution may take long.
+        if t.flags & 0x12 == 0x02 {
+            let Some((_, to)) = f.frame.addresses else { continue };
+            let at = asked_before(case, to, f.time_ns).saturating_sub(TX_LAG_NS) as i64;
+            by_flow.entry((t.source, t.destination)).or_default().push(at - i64::from(val) * MS);
+            continue;
+        }
+        let cause = (0..i).rev().find(|&p| !case.frames[p].outbound);
+        let handled = cause.map_or(0, |p| case.frames[p].time_ns + default_rx_lag(case, p));
+        let lag = if f.time_ns.saturating_sub(handled) < 1_000_000 {
+            f.time_ns.saturating_sub(handled).min(60_000)
         } else {
             TX_LAG_NS
         };

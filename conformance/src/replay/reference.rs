@@ -2,19 +2,19 @@
 
 use std::net::IpAddr;
 
-use miette::{LabeledSpan, MietteDiagnostic, Report};
+use miette::{LabeledSpan, MietteDiagnostic, NamedSource, Report};
 use reference_stack::syscalls::SysResult;
 use reference_stack::{
-    BootConfig, Call, FrameIn, Kernel, NicConfig, NicKind, Port, Profile, RouteSpec, RouteVerb,
-    TaskId, Version,
+    BootConfig, Call, FrameIn, Kernel, NicConfig, NicKind, Port, Profile, RandomDelay, Route6Spec,
+    RouteSpec, RouteVerb, TaskId, Version,
 };
 
 use super::admin::Admin;
 use super::case::Case;
-use super::host::{Host, Sent};
+use super::host::{Delay, Host, Sent};
 use super::plan::Plan;
 use super::search::Boot;
-use crate::capture::{Link, sysctl_text};
+use crate::capture::{Link, Manifest, sysctl_text};
 use crate::results::story::Sample;
 
 /// How long a host has been up before the capture where the manifest does not say.
@@ -32,17 +32,35 @@ pub(crate) struct Reference {
 }
 
 /// Boots reference machines for a capture.
-pub(crate) struct ReferenceBoot<'a> {
-    pub(crate) case: &'a Case,
+pub(crate) struct ReferenceBoot {
+    manifest: Manifest,
+    source: NamedSource<String>,
+    /// Capture clock at the first frame or call.
+    start_ns: u64,
+    /// Frames were captured without their link headers.
+    raw: bool,
     /// Profile to use instead of the manifest's.
-    pub(crate) version: Option<Version>,
+    version: Option<Version>,
 }
 
-impl Boot for ReferenceBoot<'_> {
+impl ReferenceBoot {
+    /// Machines for a capture, of its manifest's version if none is given.
+    pub(crate) fn new(case: &Case, version: Option<Version>) -> Self {
+        Self {
+            manifest: case.manifest.clone(),
+            source: case.source.clone(),
+            start_ns: case.start_ns(),
+            raw: case.frames.iter().any(|f| f.link != Link::Ethernet),
+            version,
+        }
+    }
+}
+
+impl Boot for ReferenceBoot {
     type Machine = Reference;
 
     fn boot(&self, plan: &Plan) -> miette::Result<(Reference, u64)> {
-        let m = &self.case.manifest;
+        let m = &self.manifest;
         let version = match self.version {
             Some(v) => v,
             None => Version::from_name(m.kernel.get_ref()).ok_or_else(|| {
@@ -67,8 +85,8 @@ impl Boot for ReferenceBoot<'_> {
             .filter_map(|i| i.up_before_s)
             .fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
         let before = up.map_or(LONG_AGO_NS, |s| (s.clamp(0.0, 1e6) * 1e9) as u64);
-        let base_ns = self.case.start_ns().saturating_sub(before);
-        let raw = self.case.frames.iter().any(|f| f.link != Link::Ethernet);
+        let base_ns = self.start_ns.saturating_sub(before);
+        let raw = self.raw;
         let nics = m
             .interface
             .iter()
@@ -88,6 +106,7 @@ impl Boot for ReferenceBoot<'_> {
             })
             .collect();
         let mut config = BootConfig::new(profile, nics);
+        config.ipv6 = m.interface.iter().any(|i| i.ipv6);
         set_clocks(&mut config, plan, base_ns, hz);
         config.realtime = base_ns;
         let mut kernel = Kernel::boot(&config);
@@ -115,15 +134,15 @@ fn set_clocks(config: &mut BootConfig, plan: &Plan, base_ns: u64, hz: u32) {
     config.monotonic_offset = UPTIME_NS + (base_ns % MS + MS - plan.ms_edge_ns % MS) % MS;
 }
 
-impl ReferenceBoot<'_> {
+impl ReferenceBoot {
     fn at(&self, span: std::ops::Range<usize>, what: &str) -> Report {
         let label = LabeledSpan::at(span, "here");
         Report::new(MietteDiagnostic::new(what).with_label(label))
-            .with_source_code(self.case.source.clone())
+            .with_source_code(self.source.clone())
     }
 
     fn configure(&self, kernel: &mut Kernel) -> miette::Result<()> {
-        let m = &self.case.manifest;
+        let m = &self.manifest;
         for (name, value) in &m.sysctl {
             // Congestion control of the captured hosts is a metric of their routes.
             kernel
@@ -132,22 +151,29 @@ impl ReferenceBoot<'_> {
         }
         for i in &m.interface {
             for (addr, len) in i.prefixes() {
-                // IPv6 is not part of the reference yet; its frames will say so.
-                let IpAddr::V4(addr) = addr else { continue };
-                kernel
-                    .ip_addr_add(&i.name, addr, len)
-                    .map_err(|e| self.at(i.mac.span(), &e.to_string()))?;
+                match addr {
+                    IpAddr::V4(addr) => kernel.ip_addr_add(&i.name, addr, len),
+                    IpAddr::V6(_) if !i.ipv6 => continue,
+                    IpAddr::V6(addr) => kernel.ip6_addr_add(&i.name, addr, len, !i.dad),
+                }
+                .map_err(|e| self.at(i.mac.span(), &e.to_string()))?;
             }
         }
         for r in &m.route {
-            let (Some((IpAddr::V4(to), len)), IpAddr::V4(via)) = (r.prefix(), r.via) else {
-                continue;
-            };
-            let dst = (len > 0).then_some((to, len));
-            let spec = RouteSpec { dst, via: Some(via), ..RouteSpec::default() };
-            kernel
-                .ip_route(RouteVerb::Add, &spec)
-                .map_err(|e| self.at(r.to.span(), &e.to_string()))?;
+            match (r.prefix(), r.via) {
+                (Some((IpAddr::V4(to), len)), IpAddr::V4(via)) => {
+                    let dst = (len > 0).then_some((to, len));
+                    let spec = RouteSpec { dst, via: Some(via), ..RouteSpec::default() };
+                    kernel.ip_route(RouteVerb::Add, &spec)
+                }
+                (Some((IpAddr::V6(to), len)), IpAddr::V6(via)) => {
+                    let dst = (len > 0).then_some((to, len));
+                    let spec = Route6Spec { dst, via: Some(via), ..Route6Spec::default() };
+                    kernel.ip6_route(RouteVerb::Add, &spec)
+                }
+                _ => return Err(self.at(r.to.span(), "the gateway is of the other family")),
+            }
+            .map_err(|e| self.at(r.to.span(), &e.to_string()))?;
         }
         Ok(())
     }
@@ -227,6 +253,24 @@ impl Host for Reference {
 
     fn completed(&mut self) -> Vec<(TaskId, SysResult)> {
         self.kernel.completed().into_iter().map(|c| (c.task, c.result)).collect()
+    }
+
+    fn random_delays(&self) -> Vec<Delay> {
+        let delay = |d: RandomDelay| {
+            let (earliest, latest) = d.span();
+            Delay { number: d.number(), earliest, latest, handle: Some(d) }
+        };
+        self.kernel.random_delays().into_iter().map(delay).collect()
+    }
+
+    fn delay_fires_at(&self, jiffy: u64) -> u64 {
+        self.kernel.delay_fires_at(jiffy)
+    }
+
+    fn choose_delay(&mut self, delay: &Delay, jiffy: u64) {
+        if let Some(handle) = &delay.handle {
+            self.kernel.choose_delay(handle, jiffy);
+        }
     }
 
     fn admin(&mut self, command: &Admin) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! Comparison of a call's result with the recorded one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use reference_stack::syscalls::{Ret, SockAddr as RefAddr, SysResult};
@@ -15,7 +16,12 @@ type Differs = (String, String, String);
 type New = Option<(FileId, i32)>;
 
 /// Holds a result against the recorded one; gives the descriptor that the call made.
-pub(crate) fn compare(c: &SocketCall, got: &SysResult, map: &mut Mapping) -> Result<New, Differs> {
+pub(crate) fn compare(
+    c: &SocketCall,
+    got: &SysResult,
+    map: &mut Mapping,
+    fds: &BTreeMap<FileId, i32>,
+) -> Result<New, Differs> {
     let shown = match got {
         Ok(r) => r.value().to_string(),
         Err(e) => format!("-1 {}", e.name()),
@@ -30,8 +36,14 @@ pub(crate) fn compare(c: &SocketCall, got: &SysResult, map: &mut Mapping) -> Res
         (Outcome::Ret(_), Err(_)) | (Outcome::Err(_), Ok(_)) => return differs(),
         (Outcome::Ret(want), Ok(ret)) => {
             let is_fd = matches!(c.call, CallName::Socket { .. } | CallName::Accept { .. });
-            let flags = matches!(c.call, CallName::Poll { .. });
-            if !is_fd && !flags && ret.value() != *want {
+            // Descriptors that are not followed here count too.
+            let counts = match &c.call {
+                CallName::Poll { .. } => true,
+                CallName::EpollWait { others, .. } | CallName::Select { others, .. } => *others > 0,
+                CallName::EpollCreate { .. } => true,
+                _ => false,
+            };
+            if !is_fd && !counts && ret.value() != *want {
                 return differs();
             }
             ret
@@ -61,6 +73,32 @@ pub(crate) fn compare(c: &SocketCall, got: &SysResult, map: &mut Mapping) -> Res
                 }
             }
         }
+        (CallName::EpollWait { ready, .. }, Ret::Epoll(have)) => {
+            let mut want: Vec<(u32, u64)> = ready.iter().map(|(e, d)| (*e as u32, *d)).collect();
+            let mut have: Vec<(u32, u64)> = have.iter().map(|e| (e.events, e.data)).collect();
+            want.sort_unstable();
+            have.sort_unstable();
+            if want != have {
+                let text = |list: &[(u32, u64)]| {
+                    let each = list.iter().map(|(e, d)| format!("{e:#x} of {d:#x}"));
+                    each.collect::<Vec<_>>().join(", ")
+                };
+                return Err(("events".to_owned(), text(&want), text(&have)));
+            }
+        }
+        (CallName::Select { read, write, except, .. }, Ret::Select { sets, .. }) => {
+            let have = [&sets.read, &sets.write, &sets.except];
+            for ((want, have), name) in
+                [read, write, except].into_iter().zip(have).zip(["read", "write", "except"])
+            {
+                let want: BTreeSet<i32> =
+                    want.ready.iter().filter_map(|f| fds.get(f)).copied().collect();
+                let have: BTreeSet<i32> = have.iter().copied().collect();
+                if want != have {
+                    return Err((format!("{name} set"), format!("{want:?}"), format!("{have:?}")));
+                }
+            }
+        }
         (CallName::Getsockopt { value: Some(want), .. }, Ret::Opt(have)) if want != have => {
             return Err(("value".to_owned(), format!("{want:?}"), format!("{have:?}")));
         }
@@ -80,9 +118,10 @@ pub(crate) fn compare(c: &SocketCall, got: &SysResult, map: &mut Mapping) -> Res
 
 fn new_file(c: &SocketCall, got: &SysResult) -> New {
     match (&c.call, got) {
-        (CallName::Socket { file: Some(f), .. }, Ok(Ret::Int(fd))) => {
-            Some((*f, i32::try_from(*fd).ok()?))
-        }
+        (
+            CallName::Socket { file: Some(f), .. } | CallName::EpollCreate { file: Some(f) },
+            Ok(Ret::Int(fd)),
+        ) => Some((*f, i32::try_from(*fd).ok()?)),
         (CallName::Accept { new: Some(f), .. }, Ok(Ret::Accepted { fd, .. })) => Some((*f, *fd)),
         _ => None,
     }
@@ -135,6 +174,7 @@ pub(crate) fn name(call: &CallName) -> &'static str {
         CallName::SetNonblock { .. } => "fcntl()",
         CallName::Poll { .. } => "poll()",
         CallName::Select { .. } => "select()",
+        CallName::EpollCreate { .. } => "epoll_create1()",
         CallName::EpollCtl { .. } => "epoll_ctl()",
         CallName::EpollWait { .. } => "epoll_wait()",
         CallName::Other { .. } => "a call",
