@@ -40,6 +40,8 @@ pub(crate) struct Ending {
     pub(crate) divergence: Option<Divergence>,
     /// In how many fields the diverging frame differs; many where it is no frame of the capture.
     pub(crate) fields: usize,
+    /// The call that was running, and how many of its frames were as captured.
+    pub(crate) in_call: Option<(usize, u32)>,
     /// How much too late a timer was there, nanoseconds.
     pub(crate) timer_late_ns: i64,
     /// All divergences, where the replay went on past them.
@@ -138,6 +140,7 @@ pub(crate) struct Engine<'a, H> {
     pub(super) fields: usize,
     /// The connections' states, where they are written down.
     pub(super) samples: Option<Vec<(u64, Sample)>>,
+    pub(super) in_call: Option<(usize, u32)>,
     pub(super) timer_late_ns: i64,
     /// Random delays below this number are decided.
     pub(super) next_delay: u32,
@@ -196,6 +199,7 @@ impl<'a, H: Host> Engine<'a, H> {
             accepted: BTreeSet::new(),
             fields: 0,
             samples: None,
+            in_call: None,
             timer_late_ns: 0,
             next_delay: 0,
             claimed: BTreeSet::new(),
@@ -262,6 +266,7 @@ impl<'a, H: Host> Engine<'a, H> {
         Ending {
             divergence: found.first().cloned(),
             fields: self.fields,
+            in_call: self.in_call,
             timer_late_ns: self.timer_late_ns,
             found,
             accepted: self.accepted.clone(),
@@ -530,8 +535,10 @@ impl<'a, H: Host> Engine<'a, H> {
             let name = results_of::name(&c.call);
             let (index, line) = (Some(call), c.line);
             self.trail.note(at_ns, Event::Call { index, name, line, again: true });
+            self.begin(call);
             self.host.resume(task);
             self.after()?;
+            self.end();
         }
         self.opportunities(at_ns)
     }
@@ -651,6 +658,17 @@ impl<'a, H: Host> Engine<'a, H> {
         self.make_call(at_ns, i)
     }
 
+    /// A call runs from now on, in whose middle the plan may have the processor elsewhere.
+    fn begin(&mut self, call: usize) {
+        self.in_call = Some((call, 0));
+        self.host.pause(self.plan.pauses.get(&call).copied());
+    }
+
+    fn end(&mut self) {
+        self.in_call = None;
+        self.host.pause(None);
+    }
+
     /// Makes a call in its task, which is free.
     fn make_call(&mut self, at_ns: u64, i: usize) -> Step {
         let c = &self.case.calls[i];
@@ -668,8 +686,10 @@ impl<'a, H: Host> Engine<'a, H> {
         if plan::may_send(&c.call) {
             self.moments.push((at_ns, i));
         }
+        self.begin(i);
         let result = self.host.call(task, request);
         self.take_frames()?;
+        self.end();
         match result {
             Some(r) => self.result(i, &r)?,
             None => {

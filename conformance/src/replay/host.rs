@@ -62,6 +62,8 @@ pub(crate) trait Host: Clone {
     fn interrupt(&mut self, task: TaskId);
     /// Takes the results of calls that had waited.
     fn completed(&mut self) -> Vec<(TaskId, SysResult)>;
+    /// Once so many more frames were sent the processor is elsewhere for so long, nanoseconds.
+    fn pause(&mut self, _after: Option<(u32, u64)>) {}
     /// The random delays that are not over.
     fn random_delays(&self) -> Vec<Delay> {
         Vec::new()

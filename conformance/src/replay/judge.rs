@@ -79,6 +79,9 @@ impl<H: Host> Engine<'_, H> {
             Cause::Call(_) => &mut self.slack.call_ns,
         };
         *used = (*used).max(f.time_ns.abs_diff(at_ns));
+        if let Some((_, frames)) = &mut self.in_call {
+            *frames += 1;
+        }
         self.next_out += 1;
         Ok(())
     }

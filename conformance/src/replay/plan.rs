@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) late: BTreeSet<usize>,
     /// Handling lag of single inbound frames, where not the default.
     pub(crate) rx_lag: BTreeMap<usize, u64>,
+    /// Calls in whose middle the processor was elsewhere: after how many frames, and for how long.
+    pub(crate) pauses: BTreeMap<usize, (u32, u64)>,
     /// Inferred calls that are made where they would be left out, or the other way round.
     pub(crate) toggled: BTreeSet<usize>,
     /// How much inferred reads take at most, where not what is assumed.

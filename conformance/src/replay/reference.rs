@@ -255,6 +255,10 @@ impl Host for Reference {
         self.kernel.completed().into_iter().map(|c| (c.task, c.result)).collect()
     }
 
+    fn pause(&mut self, after: Option<(u32, u64)>) {
+        self.kernel.pause(after);
+    }
+
     fn random_delays(&self) -> Vec<Delay> {
         let delay = |d: RandomDelay| {
             let (earliest, latest) = d.span();

@@ -312,6 +312,9 @@ impl<B: Boot> Search<'_, B> {
                 return Ok(true);
             }
         }
+        if self.pauses()? {
+            return Ok(true);
+        }
         if self.case.inferred && self.reads()? {
             return Ok(true);
         }
@@ -337,6 +340,31 @@ impl<B: Boot> Search<'_, B> {
             }
         }
         Ok(self.lags()? || self.backlogs()?)
+    }
+
+    /// The processor was elsewhere between two frames of the call of the divergence.
+    fn pauses(&mut self) -> miette::Result<bool> {
+        const SHORT_NS: u64 = 30_000;
+        let Some((call, frames)) = self.ending.in_call.filter(|c| c.1 > 0) else {
+            return Ok(false);
+        };
+        let sent: Vec<u64> = self
+            .case
+            .frames
+            .iter()
+            .filter(|f| f.outbound)
+            .map(|f| f.time_ns)
+            .skip(self.ending.frames - 1)
+            .take(2)
+            .collect();
+        let &[before, after] = sent.as_slice() else { return Ok(false) };
+        let gap = after.saturating_sub(before);
+        if gap < SHORT_NS || self.done() {
+            return Ok(false);
+        }
+        let mut with = self.best.clone();
+        with.pauses.insert(call, (frames, gap));
+        self.attempt(with)
     }
 
     /// Inferred reads around the divergence: each plan that changes one thing of them is tried.

@@ -1,3 +1,5 @@
+//! What the scheduler and chance decide, for a replay to say.
+//!
 //! Delays that Linux draws at random: duplicate address detection, router solicitation, MLD
 //! reports. A host that was captured drew others, so a replay sees each one's interval here and
 //! may say where in it the delay ends.
@@ -37,6 +39,8 @@ impl RandomDelay {
 pub(crate) struct RandomDelays {
     pending: Vec<RandomDelay>,
     drawn: u32,
+    /// The processor is elsewhere for so long, ns, once so many more frames were sent.
+    pause: Option<(u32, Nanos)>,
 }
 
 impl Net {
@@ -55,6 +59,17 @@ impl Net {
             number: self.delays.drawn,
         });
         self.delays.drawn += 1;
+    }
+
+    /// A frame was handed to a driver.
+    pub(crate) fn pause_after_xmit(&mut self) {
+        if let Some((frames, ns)) = self.delays.pause {
+            self.delays.pause = (frames > 1).then_some((frames.saturating_sub(1), ns));
+            if frames <= 1 {
+                let to = self.time.now().saturating_add(ns);
+                self.time.set_now(to);
+            }
+        }
     }
 
     /// How long the last delay of a timer is that was chosen from outside, jiffies from when it
@@ -77,6 +92,13 @@ impl Kernel {
     pub fn delay_fires_at(&self, expires: Jiffies) -> Nanos {
         let time = &self.net.time;
         time.time_of(time.timers.fires_at(expires, time.jiffies()))
+    }
+
+    /// From now on, once `frames` frames were sent, the processor is elsewhere for `ns`: what
+    /// else falls due meanwhile comes after. `None` takes it back. A busy host was so in the
+    /// middle of a call.
+    pub fn pause(&mut self, after: Option<(u32, Nanos)>) {
+        self.net.delays.pause = after;
     }
 
     /// Lets a delay end in another jiffy of its span; others are brought into it.

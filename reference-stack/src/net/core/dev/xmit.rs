@@ -215,6 +215,7 @@ fn dev_queue_xmit_nit(net: &mut Net, skb: &SkBuff) {
 fn netdev_start_xmit(net: &mut Net, id: DevId, queue: u16, skb: Skb, more: bool) -> NetdevTx {
     let rc = __netdev_start_xmit(net, id, skb, more);
     if let NetdevTx::Ok = rc {
+        net.pause_after_xmit();
         txq_trans_update(net, id, queue);
     }
     rc
