@@ -163,6 +163,9 @@ impl Case {
         let datagrams = self.datagrams();
         let mut offsets: BTreeMap<FileId, usize> = BTreeMap::new();
         let mut streams: BTreeMap<FileId, Vec<u8>> = BTreeMap::new();
+        // Datagrams that are put together by several calls (MSG_MORE, UDP_CORK): which, and how
+        // far.
+        let mut corked: BTreeMap<FileId, (usize, usize)> = BTreeMap::new();
         for (i, c) in self.calls.iter().enumerate() {
             let (file, len, to, known) = match &c.call {
                 CallName::Send { file, len, to, data, .. } => (*file, *len, *to, data.as_slice()),
@@ -203,9 +206,26 @@ impl Case {
                             t.ip() == d.to.ip() && (d.raw || t.port() == d.to.port())
                         })
                 });
+                let part = || {
+                    let (n, at) = corked.get(&file).copied().or_else(|| {
+                        let next = datagrams.iter().enumerate().find(|(n, d)| {
+                            let goes = to.is_none_or(|t| t.ip() == d.to.ip());
+                            !used.contains(n) && goes && d.payload.len() > len && !d.raw
+                        });
+                        next.map(|(n, _)| (n, 0))
+                    })?;
+                    Some((n, at, datagrams[n].payload.get(at..at + len)?))
+                };
                 if let Some((n, d)) = found {
                     used.insert(n);
                     bytes.clone_from(&d.payload);
+                } else if let Some((n, at, payload)) = part() {
+                    bytes.copy_from_slice(payload);
+                    corked.insert(file, (n, at + len));
+                    if at + len == datagrams[n].payload.len() {
+                        corked.remove(&file);
+                        used.insert(n);
+                    }
                 }
             }
             for (b, k) in bytes.iter_mut().zip(known) {

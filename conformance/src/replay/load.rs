@@ -14,6 +14,7 @@ use super::bytes::{FrameBytes, LARGE};
 use super::case::{AdminEvent, CapFrame, Case};
 use super::guess;
 use super::infer::Assumptions;
+use super::mapping::offsets;
 use crate::capture::{
     CallName, FileId, Link, Manifest, Packet, PacketReader, Record, SocketCall, parse_strace,
     socket_calls,
@@ -64,6 +65,10 @@ impl Case {
         let mut frames = read_frames(&manifest, base, &mut notes)?;
         let mut calls = if input.no_strace { Vec::new() } else { traced(&manifest, base, input)? };
         away_from_zero(&mut frames, &mut calls);
+        if frames.iter().any(|f| f.cut && !f.outbound) {
+            notes.push("frames to the host were cut: zeros stand for what is missing".to_owned());
+            forget_data(&mut calls);
+        }
         times_of_day(&mut calls, &frames, &mut notes);
         let start = frames.first().map_or(0, |f| f.time_ns);
         let mut case = Self {
@@ -166,13 +171,17 @@ fn captured(
     };
     let cut = (p.data.len() as u64) < u64::from(p.orig_len);
     let mut data = p.data;
+    if cut && !outbound && p.link == Link::Ethernet {
+        fill_cut(&mut data);
+        frame = decode(&data);
+    }
     if p.link != Link::Ethernet {
         // Cooked headers have the sender's address: there is nothing to hold it against.
         data[..12].fill(0);
         frame = decode(&data);
     }
     let bytes = match (on_disk, p.at) {
-        (Some(file), Some(at)) => {
+        (Some(file), Some(at)) if !cut => {
             (frame.fields, frame.payload) = (Vec::new(), Vec::new());
             FrameBytes::OnDisk { file: Arc::clone(file), at, len: data.len() as u32 }
         }
@@ -180,6 +189,50 @@ fn captured(
     };
     let (number, time_ns, link) = (p.number, p.time_ns, p.link);
     CapFrame { port, number, time_ns, cut, outbound, link, bytes, frame }
+}
+
+/// Gives a packet that the capture cut its whole length: zeros for what is missing, with a
+/// checksum to match. Nothing is done where headers are missing too.
+fn fill_cut(data: &mut Vec<u8>) {
+    let Some(o) = offsets(data, 14) else { return };
+    let word = |b: &[u8], at: usize| b.get(at..at + 2).map(|w| u16::from_be_bytes([w[0], w[1]]));
+    let (length, addresses) = match o.v6 {
+        true => (word(data, o.l3 + 4).map(|n| 40 + usize::from(n)), o.l3 + 8..o.l3 + 40),
+        false => (word(data, o.l3 + 2).map(usize::from), o.l3 + 12..o.l3 + 20),
+    };
+    let sum_at = match o.protocol {
+        6 => o.l4 + 16,
+        17 => o.l4 + 6,
+        1 | 58 => o.l4 + 2,
+        _ => 0,
+    };
+    let whole = length.map(|n| o.l3 + n).filter(|n| *n > data.len());
+    let (Some(whole), Some(sum)) = (whole, word(data, sum_at)) else { return };
+    data.resize(whole, 0);
+    if o.later_fragment || sum_at == 0 || (o.protocol == 17 && sum == 0) {
+        return;
+    }
+    data[sum_at..sum_at + 2].fill(0);
+    let mut total: u32 = data[o.l4..]
+        .chunks(2)
+        .map(|w| word(&[w[0], *w.get(1).unwrap_or(&0)], 0))
+        .map(|w| u32::from(w.unwrap_or(0)))
+        .sum();
+    if o.protocol != 1 {
+        total += (whole - o.l4) as u32 + u32::from(o.protocol);
+        total += data[addresses]
+            .chunks(2)
+            .map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])))
+            .sum::<u32>();
+    }
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    let sum = match !(total as u16) {
+        0 => 0xffff,
+        sum => sum,
+    };
+    data[sum_at..sum_at + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// Stamps that go back: a little is the capture's own disorder and is sorted; one step is the
@@ -308,6 +361,15 @@ fn refuse_relative(path: &Path, records: &[Record]) -> miette::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// What was received is not known where the capture cut it.
+fn forget_data(calls: &mut [SocketCall]) {
+    for c in calls {
+        if let CallName::Recv { data, .. } = &mut c.call {
+            data.clear();
+        }
+    }
 }
 
 /// A clock that starts at 0 leaves no time for what was before: it is taken for a later one.

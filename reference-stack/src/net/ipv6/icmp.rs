@@ -205,7 +205,7 @@ fn icmpv6_push_pending_frames(net: &mut Net, dst: &Dst, fl: &Flow6, message: Vec
     let (kind, code) = (byte(0), byte(1));
     let skb = icmpv6_skb(net, fl.saddr, fl.daddr, message);
     // Type and code are in the flow where others have their ports (`fl6_icmp_type`).
-    let hashed = Flow6 { sport: u16::from_be_bytes([kind, code]), ..fl.clone() };
+    let hashed = Flow6 { sport: u16::from_be_bytes([kind, code]), ..*fl };
     let label = ip6_make_flowlabel(net, None, &hashed, None);
     let args = Ip6Args { tclass, hop_limit: dst.hoplimit, label, nexthdr: IPPROTO_ICMPV6 };
     icmpv6_out_count(net, kind);
