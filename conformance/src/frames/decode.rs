@@ -1,6 +1,5 @@
 //! One frame, layer by layer.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use etherparse::{
@@ -112,11 +111,15 @@ pub struct Frame {
     pub icmp: Option<(u8, u8)>,
     /// What is above the last decoded header.
     pub payload: Vec<u8>,
+    /// Fields are not listed.
+    unlisted: bool,
 }
 
 impl Frame {
     fn push(&mut self, layer: Layer, name: &'static str, value: impl ToString) {
-        self.fields.push(Field { layer, name, value: value.to_string() });
+        if !self.unlisted {
+            self.fields.push(Field { layer, name, value: value.to_string() });
+        }
     }
 
     /// The value of a field, if the frame has it.
@@ -165,7 +168,18 @@ impl Frame {
 
 /// Decodes an Ethernet frame as far as it goes.
 pub fn decode(bytes: &[u8]) -> Frame {
-    let mut f = Frame::default();
+    decode_into(Frame::default(), bytes)
+}
+
+/// What [`decode`] says of addresses, ports, numbers and flags, without the list of fields and the
+/// payload: for frames of which there are many.
+pub(crate) fn decode_unlisted(bytes: &[u8]) -> Frame {
+    let mut f = decode_into(Frame { unlisted: true, ..Frame::default() }, bytes);
+    (f.payload, f.unlisted) = (Vec::new(), false);
+    f
+}
+
+fn decode_into(mut f: Frame, bytes: &[u8]) -> Frame {
     let Ok(p) = LaxSlicedPacket::from_ethernet(bytes) else {
         f.push(Layer::Data, "data.data", hex(bytes));
         f.payload = bytes.to_vec();
@@ -209,7 +223,7 @@ pub fn decode(bytes: &[u8]) -> Frame {
         Some(TransportSlice::Icmpv6(i)) => icmpv6(&mut f, i),
         _ => {}
     }
-    if !f.payload.is_empty() {
+    if !f.payload.is_empty() && !f.unlisted {
         let data = hex(&f.payload);
         let (layer, name) = match (f.tcp, f.udp) {
             (Some(_), _) => (Layer::Tcp, "tcp.payload"),
@@ -443,10 +457,11 @@ fn dotted(b: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut s = String::with_capacity(bytes.len() * 2);
     for b in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(s, "{b:02x}");
+        s.push(char::from(DIGITS[usize::from(b >> 4)]));
+        s.push(char::from(DIGITS[usize::from(b & 15)]));
     }
     s
 }

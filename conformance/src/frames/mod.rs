@@ -6,6 +6,7 @@
 mod decode;
 mod write;
 
+pub(crate) use decode::decode_unlisted;
 pub use decode::{Field, Frame, Layer, Tcp, decode};
 pub use write::PcapWriter;
 

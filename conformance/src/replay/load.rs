@@ -19,7 +19,7 @@ use crate::capture::{
     CallName, FileId, Link, Manifest, Packet, PacketReader, Record, SocketCall, parse_strace,
     socket_calls,
 };
-use crate::frames::decode;
+use crate::frames::{decode, decode_unlisted};
 
 /// What the user says of a capture beside its files.
 #[derive(Clone, Debug, Default)]
@@ -163,7 +163,10 @@ fn captured(
     own: &[IpAddr],
     on_disk: Option<&Arc<File>>,
 ) -> CapFrame {
-    let mut frame = decode(&p.data);
+    let mut frame = match on_disk {
+        Some(_) => decode_unlisted(&p.data),
+        None => decode(&p.data),
+    };
     let from_own = frame.addresses.is_some_and(|(src, _)| own.contains(&src));
     let outbound = match p.link {
         Link::Ethernet => frame.eth_src == mac,
@@ -182,10 +185,14 @@ fn captured(
     }
     let bytes = match (on_disk, p.at) {
         (Some(file), Some(at)) if !cut => {
-            (frame.fields, frame.payload) = (Vec::new(), Vec::new());
             FrameBytes::OnDisk { file: Arc::clone(file), at, len: data.len() as u32 }
         }
-        _ => FrameBytes::Held(data),
+        _ => {
+            if on_disk.is_some() {
+                frame = decode(&data);
+            }
+            FrameBytes::Held(data)
+        }
     };
     let (number, time_ns, link) = (p.number, p.time_ns, p.link);
     CapFrame { port, number, time_ns, cut, outbound, link, bytes, frame }

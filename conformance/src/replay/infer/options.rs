@@ -80,7 +80,7 @@ pub(super) fn rcvbuf(flow: &Flow<'_>, case: &Case) -> Option<Opt> {
         .and_then(|v| v.split_whitespace().nth(1).and_then(|w| w.parse().ok()))
         .unwrap_or(131_072);
     let usual = (rmem / 2).min(65_535).checked_div(mss)? * mss;
-    if window >= usual || window % mss != 0 {
+    if window >= usual || !window.is_multiple_of(mss) {
         return None;
     }
     let fits = |step: &u32| {
