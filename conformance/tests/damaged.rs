@@ -95,16 +95,14 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     let second = FILE_HEADER + PACKET_HEADER + pings()[0].1.len();
     let mut stepped = pings();
     stepped.iter_mut().skip(4).for_each(|f| f.0 -= 3_600_000_000_000);
+    let place = format!("byte {second}");
+    let in_the_second = ["packet 2", place.as_str()];
     let table: Vec<(&str, Vec<u8>, &[&str])> = vec![
         ("empty", Vec::new(), &["x.pcap", "not a pcap", "empty"]),
         ("text", b"hello, world\n".to_vec(), &["x.pcap", "not a pcap", "68 65 6c 6c"]),
         ("header-cut", whole[..12].to_vec(), &["x.pcap", "cut off"]),
         ("no-packets", whole[..FILE_HEADER].to_vec(), &["x.pcap"]),
-        (
-            "packet-header-cut",
-            whole[..second + 5].to_vec(),
-            &["packet 2", &format!("byte {second}")],
-        ),
+        ("packet-header-cut", whole[..second + 5].to_vec(), &in_the_second),
         ("packet-cut", whole[..whole.len() - 1].to_vec(), &["packet 6"]),
         ("longer-than-the-frame", changed(second + 8, &[0xff, 0xff, 0, 0]), &["packet 2"]),
         ("huge", changed(second + 8, &[0xff; 8]), &["packet 2"]),

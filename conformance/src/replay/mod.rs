@@ -112,16 +112,7 @@ pub fn diff_capture(
     let id = below.with_extension("").display().to_string().replace('\\', "/");
     let mut case = Case::load(manifest, id, &options.input)?;
     let version = options.version;
-    let mut found = if case.inferred {
-        let (found, assumed) =
-            search::search_inferred(&mut case, |case| ReferenceBoot::new(case, version))?;
-        let n = case.calls.len();
-        case.notes
-            .push(format!("the application's {n} calls are inferred from the frames: {assumed}"));
-        found
-    } else {
-        search::search(&case, &ReferenceBoot::new(&case, version), search::EFFORT)?
-    };
+    let mut found = schedule_of(&mut case, version)?;
     let boot = ReferenceBoot::new(&case, version);
     if options.keep_going && found.ending.divergence.is_some() {
         found.ending = search::replay_past(&case, &boot, &found.plan)?;
@@ -135,6 +126,18 @@ pub fn diff_capture(
         result.story = Some(Box::new(story::tell(&case, &boot, &found)?));
     }
     Ok(result)
+}
+
+/// Looks for a schedule of a capture; where there are no traces the calls are inferred, and the
+/// notes say so.
+fn schedule_of(case: &mut Case, version: Option<Version>) -> miette::Result<search::Found> {
+    if !case.inferred {
+        return search::search(case, &ReferenceBoot::new(case, version), search::EFFORT);
+    }
+    let (found, assumed) = search::search_inferred(case, |case| ReferenceBoot::new(case, version))?;
+    let n = case.calls.len();
+    case.notes.push(format!("the application's {n} calls are inferred from the frames: {assumed}"));
+    Ok(found)
 }
 
 /// The case's result: reproduced, reproduced but for accepted divergences, or diverged.

@@ -51,7 +51,7 @@ pub fn record(path: &Path, input: &Input) -> miette::Result<Vec<Recorded>> {
     let manifest = path.with_extension("toml");
     let path = if manifest.is_file() { manifest.as_path() } else { path };
     let id = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    let case = Case::load(path, id, input)?;
+    let mut case = Case::load(path, id, input)?;
     if case.manifest.interface.len() != 1 {
         return Err(miette!("{}: a script has one interface", path.display()));
     }
@@ -63,8 +63,8 @@ pub fn record(path: &Path, input: &Input) -> miette::Result<Vec<Recorded>> {
             frame.number
         ));
     }
-    let boot = ReferenceBoot { case: &case, version: None };
-    let found = search::search(&case, &boot)?;
+    let found = super::schedule_of(&mut case, None)?;
+    let boot = ReferenceBoot::new(&case, None);
     let way = search::way(&case, &boot, &found.plan)?;
     let flows = flows::of(&case);
     if flows.is_empty() {
@@ -226,8 +226,10 @@ pub(super) fn seconds(ns: u64) -> String {
 }
 
 /// The IPv4 packet of a frame, without link padding.
-fn ip_packet(frame: &CapFrame) -> Option<&[u8]> {
-    let packet = frame.data.get(14..)?;
+fn ip_packet(frame: &CapFrame) -> Option<Vec<u8>> {
+    let data = frame.data();
+    let packet = data.get(14..)?;
     let len = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
-    (frame.frame.ether_type == 0x0800).then(|| packet.get(..len)).flatten()
+    let packet = packet.get(..len)?.to_vec();
+    (frame.frame.ether_type == 0x0800).then_some(packet)
 }

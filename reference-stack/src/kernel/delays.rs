@@ -114,3 +114,28 @@ impl Kernel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{BootConfig, Kernel, NicConfig, NicKind, Profile, Version};
+
+    #[test]
+    fn a_chosen_delay_ends_where_it_was_said() {
+        let nic = NicConfig {
+            name: "eth0".to_owned(),
+            kind: NicKind::Tap,
+            mac: [2, 0, 0, 0, 0, 1],
+            mtu: 1500,
+        };
+        let mut config = BootConfig::new(Profile::new(Version::V6_18), vec![nic]);
+        config.ipv6 = true;
+        let mut kernel = Kernel::boot(&config);
+        for delay in kernel.random_delays() {
+            let (first, last) = delay.span();
+            assert!(first < last);
+            kernel.choose_delay(&delay, last + 7);
+        }
+        let ends: Vec<_> = kernel.random_delays().iter().map(|d| d.expires == d.latest).collect();
+        assert!(!ends.is_empty() && ends.iter().all(|e| *e), "{ends:?}");
+    }
+}

@@ -72,7 +72,7 @@ fn segment(frame: &CapFrame) -> Option<(SocketAddr, SocketAddr, wire::Tcp)> {
 }
 
 fn decoded(frame: &CapFrame) -> Option<wire::Packet> {
-    let packet = ip_packet(frame)?.to_vec();
+    let packet = ip_packet(frame)?;
     Some(wire::decode(&Sent { at: frame.time_ns, packet }))
 }
 
@@ -145,7 +145,7 @@ impl Flow {
             let direction = if frame.outbound { '>' } else { '<' };
             return Some(format!("{direction}{}", &text[1..]));
         }
-        if frame.outbound { None } else { self.too_big(ip_packet(frame)?) }
+        if frame.outbound { None } else { self.too_big(&ip_packet(frame)?) }
     }
 
     /// A segment in the script's numbers: both sides begin with 0.
