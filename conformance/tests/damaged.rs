@@ -108,7 +108,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
         ("huge", changed(second + 8, &[0xff; 8]), &["packet 2"]),
         ("fraction", changed(second + 4, &[0xff; 4]), &["packet 2", "second"]),
         ("linktype", changed(20, &[105, 0]), &["x.pcap", "link type 105"]),
-        ("clock-stepped", pcap(&stepped), &["set back by 3600", "frame 5"]),
+        ("clock-stepped", pcap(&stepped), &["set back by 3599.9", "frame 5"]),
     ];
     for (name, bytes, expected) in table {
         let error = verdict(name, &bytes).expect_err(name);

@@ -18,6 +18,7 @@ mod judge;
 mod load;
 mod mapping;
 mod mapping6;
+mod neighbours;
 mod plan;
 mod record;
 mod reference;

@@ -12,6 +12,7 @@ use reference_stack::{
 use super::admin::Admin;
 use super::case::Case;
 use super::host::{Delay, Host, Sent};
+use super::neighbours::{Known, known_before};
 use super::plan::Plan;
 use super::search::Boot;
 use crate::capture::{Link, Manifest, sysctl_text};
@@ -39,6 +40,8 @@ pub(crate) struct ReferenceBoot {
     start_ns: u64,
     /// Frames were captured without their link headers.
     raw: bool,
+    /// What the host knew of its link before the capture began.
+    neighbours: Vec<Known>,
     /// Profile to use instead of the manifest's.
     version: Option<Version>,
 }
@@ -51,6 +54,7 @@ impl ReferenceBoot {
             source: case.source.clone(),
             start_ns: case.start_ns(),
             raw: case.frames.iter().any(|f| f.link != Link::Ethernet),
+            neighbours: known_before(case),
             version,
         }
     }
@@ -158,6 +162,12 @@ impl ReferenceBoot {
                 }
                 .map_err(|e| self.at(i.mac.span(), &e.to_string()))?;
             }
+        }
+        for (port, addr, lladdr) in &self.neighbours {
+            let Some(i) = m.interface.get(*port) else { continue };
+            kernel
+                .ip_neigh_add(&i.name, *addr, *lladdr)
+                .map_err(|e| self.at(i.mac.span(), &e.to_string()))?;
         }
         for r in &m.route {
             match (r.prefix(), r.via) {

@@ -118,23 +118,34 @@ struct Pending {
     text: String,
 }
 
+/// What strace says on a terminal when a thread begins.
+const ATTACHED: &str = "strace: Process ";
+
 /// Parses a trace; records come in order of their (entry) time. `name` is how errors call it.
 pub fn parse_strace(name: &str, text: &str) -> Result<Vec<Record>, StraceError> {
     let mut records = Vec::new();
     let mut pending: BTreeMap<u32, Pending> = BTreeMap::new();
     let mut offset = 0;
+    // The beginning of a line that strace's own message cut in two.
+    let mut begun = String::new();
     for (index, raw) in text.split_inclusive('\n').enumerate() {
         let start = offset;
         offset += raw.len();
         let line = raw.trim_end_matches(['\n', '\r']);
-        // `strace: Process 7 attached`, on a terminal.
+        // `strace: Process 7 attached`, on a terminal: on a line of its own or in one's middle.
+        if let Some((head, _)) = line.split_once(ATTACHED).filter(|_| line.ends_with(" attached")) {
+            begun.push_str(head);
+            continue;
+        }
         if line.trim().is_empty() || line.starts_with("strace: ") {
             continue;
         }
+        let joined = std::mem::take(&mut begun) + line;
+        let line = joined.as_str();
         let fail = |e: LineError| StraceError::Line {
             message: format!("{name}:{}: {}", index + 1, e.message),
             text: NamedSource::new(name, text.to_owned()),
-            span: (start + e.at.min(line.len()), 1).into(),
+            span: (start + e.at.min(raw.trim_end().len()), 1).into(),
         };
         if let Some(record) = parse_line(line, index + 1, &mut pending).map_err(fail)? {
             records.push(record);
@@ -164,7 +175,7 @@ pub fn parse_strace(name: &str, text: &str) -> Result<Vec<Record>, StraceError> 
 /// On a terminal the first process has no number until there is a second one: it is the one that
 /// strace did not attach to later.
 fn name_the_first(records: &mut [Record], text: &str) {
-    let mut attached = text.lines().filter_map(|l| l.strip_prefix("strace: Process ")).peekable();
+    let mut attached = text.lines().filter_map(|l| Some(l.split_once(ATTACHED)?.1)).peekable();
     if attached.peek().is_none() {
         return;
     }

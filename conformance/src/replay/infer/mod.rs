@@ -186,7 +186,7 @@ fn chosen(port: u16) -> bool {
 }
 
 /// The address that a frame asks for by ARP or neighbour discovery.
-fn asks_for(f: &CapFrame) -> Option<IpAddr> {
+pub(super) fn asks_for(f: &CapFrame) -> Option<IpAddr> {
     if f.frame.ether_type == ETH_P_ARP {
         let frame = f.full();
         let request = frame.value("arp.opcode") == Some("1");
@@ -196,7 +196,7 @@ fn asks_for(f: &CapFrame) -> Option<IpAddr> {
 }
 
 /// Whether a frame answers such a question about an address.
-fn tells_of(f: &CapFrame, ip: IpAddr) -> bool {
+pub(super) fn tells_of(f: &CapFrame, ip: IpAddr) -> bool {
     if f.frame.ether_type == ETH_P_ARP {
         let frame = f.full();
         let source = frame.value("arp.src.proto_ipv4").and_then(|v| v.parse().ok());
@@ -233,7 +233,7 @@ pub(super) fn asked_before(case: &Case, to: IpAddr, sent: u64) -> u64 {
 }
 
 /// The neighbour that a packet goes to.
-fn next_hop(case: &Case, to: IpAddr) -> IpAddr {
+pub(super) fn next_hop(case: &Case, to: IpAddr) -> IpAddr {
     let beside = case.manifest.interface.iter().flat_map(|i| i.prefixes()).any(|p| covers(p, to));
     let route = case.manifest.route.iter().find(|r| r.prefix().is_some_and(|p| covers(p, to)));
     match route {
