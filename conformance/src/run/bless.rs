@@ -99,7 +99,10 @@ mod tests {
             "+0 getsockopt(4, SOL_TCP, TCP_NODELAY, [1], [4]) = 0\n",
             "+0 getsockopt(4, SOL_TCP, TCP_NODELAY, [0], [4]) = 0\n",
         );
-        becomes("+0 read(3, ..., 500) = 500\n", "+0 read(3, ..., 500) = -1 ENOTCONN\n");
+        becomes(
+            "+0 read(3, ..., 500) = 500\n",
+            "+0 read(3, ..., 500) = -1 ENOTCONN (Transport endpoint is not connected)\n",
+        );
     }
 
     #[test]

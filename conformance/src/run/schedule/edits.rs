@@ -9,8 +9,8 @@ use crate::script::Span;
 use crate::script::ast::{Action, Body, Call, Direction, Event, ExprKind, Packet, Time};
 use reference_stack::syscalls::SysResult;
 
-/// How exactly times are written, nanoseconds.
-const MICROSECOND: i64 = 1000;
+/// How exactly times are written, nanoseconds: what the tool itself takes between two events is less.
+const EXACT: i64 = 10_000;
 
 impl<'a> Run<'a> {
     /// The event at hand.
@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
     pub(super) fn edits_of_time(&self, at: i64) -> Vec<Edit> {
         let (Some(event), Some(_)) = (self.at_hand(), &self.recorder) else { return Vec::new() };
         let at = rounded(at);
-        let since = at.saturating_sub(self.base).max(0);
+        let since = rounded(at.saturating_sub(self.base).max(0));
         let time = match event.time {
             Time::Absolute(_) => Time::Absolute(at),
             Time::AbsoluteRange(from, to) => Time::AbsoluteRange(from.min(at), to.max(at)),
@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
     /// A call that waited and returned at another time than it was due: `start...end`.
     pub(super) fn edits_of_return(&self, call: &Call, due: i64, at: i64) -> Vec<Edit> {
         let (Some(end), Some(_)) = (call.end, &self.recorder) else { return Vec::new() };
-        let end = end.saturating_add(rounded(at).saturating_sub(due)).max(0);
+        let end = rounded(end.saturating_add(at.saturating_sub(due)).max(0));
         let span = Span { start: call.span.start, end: call.name_span.start };
         vec![edit(span, &format!("...{} ", Time::Absolute(end)))]
     }
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
     fn inserted(&self, text: &str, at: u64) -> Vec<Edit> {
         let Some(event) = self.at_hand() else { return Vec::new() };
         let at = rounded(self.script_time(at));
-        let since = at.saturating_sub(self.base).max(0);
+        let since = rounded(at.saturating_sub(self.base).max(0));
         let mut edits = Vec::new();
         let time = match event.time {
             Time::Absolute(_) | Time::AbsoluteRange(..) => Time::Absolute(at),
@@ -250,5 +250,5 @@ fn edit(span: Span, text: &str) -> Edit {
 }
 
 fn rounded(ns: i64) -> i64 {
-    ns.saturating_add(MICROSECOND / 2) / MICROSECOND * MICROSECOND
+    ns.saturating_add(EXACT / 2) / EXACT * EXACT
 }

@@ -149,7 +149,7 @@ fn change(name: &'static str, before: Option<i64>, now: i64) -> String {
         let pointer = name.ends_with("pointer") || name == "qlen";
         return match before {
             Some(before) if pointer => format!("{name} {before} → {now}"),
-            _ => format!("{name} +{}", now.saturating_sub(before.unwrap_or(0))),
+            _ => format!("{name} {:+}", now.saturating_sub(before.unwrap_or(0))),
         };
     };
     let shown = |n: i64| match short {
