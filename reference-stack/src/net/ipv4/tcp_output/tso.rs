@@ -289,7 +289,9 @@ pub(super) fn tcp_grow_skb(tp: &mut TcpSock, net: &mut Net, want: u32) {
     let mut queue = tp.write_queue.iter();
     let (Some(skb), Some(next)) = (queue.next(), queue.next()) else { return };
     let moved = want.saturating_sub(skb.len).min(next.len);
-    if moved == 0 || skb.eor || skb.frags.len() + next.frags.len() > MAX_SKB_FRAGS {
+    // skb_shift(): bytes of MSG_ZEROCOPY stay with the reference to their buffer.
+    let zerocopy = skb.uarg.is_some() || next.uarg.is_some();
+    if moved == 0 || zerocopy || skb.eor || skb.frags.len() + next.frags.len() > MAX_SKB_FRAGS {
         return;
     }
     let Some(next) = tp.write_queue.get_mut(1) else { return };
