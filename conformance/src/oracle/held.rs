@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! // held-against: uml-6.1, linux-6.18     it ran there and passed
-//! // held-against: none (the MAC's rings)  no real kernel can run it, and why
+//! // not-held: frames on a link             no real kernel can run it, and why
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +12,8 @@ use crate::results::{CaseResult, Status};
 
 /// What the head's line starts with.
 const LINE: &str = "// held-against:";
-/// The word for no kernel at all.
-const NONE: &str = "none";
+/// Likewise where it passes on no kernel.
+const NOT: &str = "// not-held:";
 
 /// What a script's head says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +29,15 @@ pub enum Claim {
 impl Claim {
     /// The claim of a script's text.
     pub fn of(text: &str) -> Claim {
-        let Some(said) = text.lines().find_map(|line| line.strip_prefix(LINE)) else {
-            return Claim::Missing;
-        };
-        let said = said.trim();
-        if let Some(reason) = said.strip_prefix(NONE) {
-            let reason = reason.trim();
-            let inner = reason.strip_prefix('(').and_then(|r| r.strip_suffix(')'));
-            return match inner.unwrap_or(reason).trim() {
+        if let Some(reason) = text.lines().find_map(|line| line.strip_prefix(NOT)) {
+            return match reason.trim() {
                 "" => Claim::Missing,
                 reason => Claim::Nowhere(reason.to_owned()),
             };
         }
+        let Some(said) = text.lines().find_map(|line| line.strip_prefix(LINE)) else {
+            return Claim::Missing;
+        };
         let names = said.split(',').map(str::trim).filter(|name| !name.is_empty());
         let names: BTreeSet<String> = names.map(str::to_owned).collect();
         if names.is_empty() { Claim::Missing } else { Claim::Passes(names) }
@@ -50,7 +47,7 @@ impl Claim {
     pub fn write(&self, text: &str) -> String {
         let line = match self {
             Claim::Missing => return text.to_owned(),
-            Claim::Nowhere(reason) => format!("{LINE} {NONE} ({reason})"),
+            Claim::Nowhere(reason) => format!("{NOT} {reason}"),
             Claim::Passes(names) => {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 format!("{LINE} {}", names.join(", "))
@@ -58,7 +55,8 @@ impl Claim {
         };
         let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
         let line = format!("{line}\n");
-        if let Some(old) = lines.iter_mut().find(|old| old.starts_with(LINE)) {
+        let is_claim = |old: &&mut &str| old.starts_with(LINE) || old.starts_with(NOT);
+        if let Some(old) = lines.iter_mut().find(is_claim) {
             *old = &line;
         } else {
             let comment = lines.first().is_some_and(|first| first.starts_with("//"));
@@ -100,7 +98,7 @@ impl std::fmt::Display for Finding {
                 write!(f, "its head says that no kernel can run it, and {kernel} passes it")
             }
             Finding::Unclaimed => f.write_str(
-                "its head does not say on which kernel it passes (`held-against: NAMES`), or why on none (`held-against: none (REASON)`)",
+                "its head does not say on which kernel it passes (`held-against: NAMES`), or why on none (`not-held: REASON`)",
             ),
         }
     }
@@ -243,7 +241,7 @@ mod tests {
         let nowhere = Claim::Nowhere("the MAC's rings (and no others)".into());
         let text = nowhere.write("// What it holds\n0 socket(...) = 3\n");
         assert_eq!(Claim::of(&text), nowhere);
-        for empty in ["", "0 socket(...) = 3", "// held-against:", "// held-against: none"] {
+        for empty in ["", "0 socket(...) = 3", "// held-against:", "// not-held: "] {
             assert_eq!(Claim::of(empty), Claim::Missing, "{empty}");
         }
     }

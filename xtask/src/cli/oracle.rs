@@ -28,7 +28,7 @@ pub(crate) enum Oracle {
 The head of a script says where it passes, or why nowhere:
 
   // held-against: uml-6.1, linux-6.18, uml-7.2
-  // held-against: none (needs the MAC's rings)
+  // not-held: frames on a link
 
 A head that is not true of a kernel that was asked is a finding. Kernels that are not here are
 named and left out: user-mode Linux as for `conformance --target uml`, this machine's with root.")]

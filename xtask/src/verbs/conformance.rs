@@ -329,12 +329,12 @@ fn one(places: &Places, job: &Job<'_>, how: &How<'_>) -> (CaseResult, Option<mie
 }
 
 /// The row of a script that could not be run.
-fn not_run(job: &Job<'_>, reason: String, evidence: Option<Evidence>) -> CaseResult {
+fn not_run(job: &Job<'_>, reason: String, evidence: Option<Box<Evidence>>) -> CaseResult {
     CaseResult {
         nic: job.nic,
         variant: job.variant.unwrap_or(Variant::Ipv4),
         not_run: true,
-        evidence: evidence.map(Box::new),
+        evidence,
         ..CaseResult::new(&job.script.id, "reference").with_status(Status::Fail, reason)
     }
 }
@@ -373,13 +373,17 @@ fn blessed(job: &Job<'_>, case: CaseResult, how: &How<'_>) -> Result<CaseResult,
 struct NotRun {
     /// In one line.
     reason: String,
-    evidence: Option<Evidence>,
+    evidence: Option<Box<Evidence>>,
     report: miette::Report,
 }
 
 impl From<RunError> for NotRun {
     fn from(error: RunError) -> Self {
-        NotRun { reason: error.one_line(), evidence: error.evidence(), report: error.into() }
+        NotRun {
+            reason: error.one_line(),
+            evidence: error.evidence().map(Box::new),
+            report: error.into(),
+        }
     }
 }
 

@@ -147,7 +147,7 @@ impl Held {
             id: script.id.clone(),
             claim: match &claim {
                 Claim::Passes(names) => names.iter().cloned().collect::<Vec<_>>().join(", "),
-                Claim::Nowhere(reason) => format!("none ({reason})"),
+                Claim::Nowhere(reason) => format!("none: {reason}"),
                 Claim::Missing => String::new(),
             },
             answers: cases.iter().map(|(name, case)| (name.clone(), case.status)).collect(),
