@@ -54,7 +54,6 @@ fn pcap(frames: &[(u64, Vec<u8>)]) -> Vec<u8> {
     for (at, data) in frames {
         w.frame(*at, data).unwrap();
     }
-    drop(w);
     bytes
 }
 

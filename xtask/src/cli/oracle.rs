@@ -88,7 +88,7 @@ pub(crate) struct TableArgs {
     /// What upstream's tool says: tab-separated, with the columns suite, script, variant, linux_VERSION
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream: PathBuf,
-    /// Explanations of the disagreements: [[disagreement]] with script, variant, kernel, reason
+    /// Explanations of the disagreements: `[[disagreement]]` with script, variant, kernel, reason
     #[arg(long, value_name = "FILE")]
     pub(crate) explanations: Option<PathBuf>,
     /// Lines that go below the title

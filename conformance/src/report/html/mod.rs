@@ -2,7 +2,7 @@
 //! each its verdict, the ladder of both sides, sequence numbers over time, the congestion window
 //! and the timers of the reference, and every frame.
 //!
-//! Everything that a capture says is text to this module: it reaches the page through [`Markup`],
+//! Everything that a capture says is text to this module: it reaches the page through `Markup`,
 //! which escapes it.
 
 mod frames;

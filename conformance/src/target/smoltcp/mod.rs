@@ -1,8 +1,8 @@
 //! The smoltcp crate as a target: a stack with another interface than Linux's, behind the same scripts.
 //!
 //! smoltcp has no system calls, no wire and no clock of its own: it is polled. What is here is what an embedder of it
-//! writes, in three steps: the wire is two queues of packets ([`device`]), time is a number that jumps to the next moment
-//! at which smoltcp wants to be polled ([`Smoltcp::advance`]), and a system call is a few calls of its sockets ([`stack`]).
+//! writes, in three steps: the wire is two queues of packets (`device`), time is a number that jumps to the next moment
+//! at which smoltcp wants to be polled ([`Smoltcp::advance`]), and a system call is a few calls of its sockets (`stack`).
 //! A script's call that waits is tried again after every poll. What smoltcp has no counterpart for is refused by name,
 //! and the case counts as unsupported; nothing is imitated.
 
