@@ -455,6 +455,17 @@ impl SkBuff {
         taken
     }
 
+    /// Makes linear data the first fragment; nothing else changes.
+    pub(crate) fn linear_to_frag(&mut self) {
+        if self.headlen() == 0 {
+            return;
+        }
+        let frag = Frag::new(Arc::new(self.linear().to_vec()));
+        self.data_len += frag.len;
+        self.frags.insert(0, frag);
+        self.tail = self.data;
+    }
+
     /// Copies bytes from `offset` (counted from `data`) on (`skb_copy_bits`); how many there were.
     pub(crate) fn copy_bits(&self, offset: usize, to: &mut [u8]) -> usize {
         let mut skip = offset;

@@ -231,8 +231,9 @@ pub(crate) struct TcpSkb {
     /// Time it was last sent, monotonic ns (`skb_mstamp_ns`); 0: never.
     pub(crate) skb_mstamp_ns: Nanos,
     pub(crate) tx: TxRecord,
-    /// A copy of it is still on its way to the wire (`skb_still_in_host_queue`): its stamp of sending.
-    pub(crate) fclone_queued: bool,
+    /// Where its last copy ends in the bytes that the socket has charged on the way to the wire
+    /// (`TcpSock::wmem_charged`); 0: it has no copy.
+    pub(crate) fclone_end: u64,
     /// The send calls whose pages it refers to (`skb_zcopy`).
     pub(crate) uarg: Option<UbufId>,
     /// Where its last byte is stamped on its way out, and whether its ACK is too (`txstamp_ack`).
@@ -287,6 +288,8 @@ pub(crate) struct TcpSock {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_sent: u64,
+    /// What all packets sent so far were charged (`sk_wmem_alloc`, never taken back), bytes.
+    pub(crate) wmem_charged: u64,
     pub(crate) bytes_retrans: u64,
     pub(crate) segs_in: u32,
     pub(crate) segs_out: u32,

@@ -63,6 +63,7 @@ pub(crate) fn tcp_init_sock(net: &mut Net, id: SockId) -> TcpSock {
         bytes_received: 0,
         bytes_acked: 0,
         bytes_sent: 0,
+        wmem_charged: 0,
         bytes_retrans: 0,
         segs_in: 0,
         segs_out: 0,

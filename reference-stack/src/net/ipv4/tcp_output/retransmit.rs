@@ -5,20 +5,11 @@ use crate::net::ipv4::inet_connection_sock::{inet_csk_reset_xmit_timer, tcp_rto_
 use crate::net::ipv4::tcp_cong::tcp_in_cwnd_reduction;
 
 /// Whether the last copy of a segment has not left the host (Linux `skb_still_in_host_queue()`).
-/// Packets leave in order, so it has not if more is charged than what was sent after it weighs.
+/// Packets leave in order, so it has once all that was charged up to its end is given back.
 pub(super) fn skb_still_in_host_queue(tp: &TcpSock, net: &Net, at: usize) -> bool {
     let on_way = net.wmem.get(tp.sk.id);
-    if on_way == 0 {
-        return false;
-    }
-    let Some(skb) = tp.rtx_queue.get(at) else { return false };
-    let later: u64 = tp
-        .rtx_queue
-        .iter()
-        .filter(|s| s.skb_mstamp_ns > skb.skb_mstamp_ns)
-        .map(|s| u64::from(s.truesize))
-        .sum();
-    u64::from(on_way) > later
+    let left = tp.wmem_charged.saturating_sub(on_way.into());
+    tp.rtx_queue.get(at).is_some_and(|skb| skb.fclone_end > left)
 }
 
 /// Sends a segment of the retransmit queue once more, at most `segs` segments of it

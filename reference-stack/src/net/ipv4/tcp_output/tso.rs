@@ -264,7 +264,8 @@ fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
         gso_size: 0,
         skb_mstamp_ns: skb.skb_mstamp_ns,
         tx: skb.tx,
-        fclone_queued: skb.fclone_queued,
+        // A fresh buffer: whatever is on its way was cloned from the first part.
+        fclone_end: 0,
         uarg: skb.uarg,
         tx_tstamp: TxTstamp::default(),
         txstamp_ack: false,
