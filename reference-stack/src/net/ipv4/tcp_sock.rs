@@ -232,8 +232,8 @@ pub(crate) struct TcpSkb {
     pub(crate) skb_mstamp_ns: Nanos,
     pub(crate) tx: TxRecord,
     /// Where its last copy ends in the bytes that the socket has charged on the way to the wire
-    /// (`TcpSock::wmem_charged`); 0: it has no copy.
-    pub(crate) fclone_end: u64,
+    /// (`TcpSock::wmem_charged`); `None`: it has no copy.
+    pub(crate) fclone_end: Option<u32>,
     /// The send calls whose pages it refers to (`skb_zcopy`).
     pub(crate) uarg: Option<UbufId>,
     /// Where its last byte is stamped on its way out, and whether its ACK is too (`txstamp_ack`).
@@ -288,8 +288,8 @@ pub(crate) struct TcpSock {
     pub(crate) bytes_received: u64,
     pub(crate) bytes_acked: u64,
     pub(crate) bytes_sent: u64,
-    /// What all packets sent so far were charged (`sk_wmem_alloc`, never taken back), bytes.
-    pub(crate) wmem_charged: u64,
+    /// What all packets sent so far were charged (`sk_wmem_alloc`, never taken back), bytes; wraps.
+    pub(crate) wmem_charged: u32,
     pub(crate) bytes_retrans: u64,
     pub(crate) segs_in: u32,
     pub(crate) segs_out: u32,
@@ -341,8 +341,9 @@ pub(crate) struct TcpSock {
     pub(crate) recvmsg_inq: bool,
     pub(crate) save_syn: bool,
     pub(crate) linger2: i32,
-    pub(crate) keepalive_time: Option<Jiffies>,
-    pub(crate) keepalive_intvl: Option<Jiffies>,
+    /// TCP_KEEPIDLE and TCP_KEEPINTVL, jiffies.
+    pub(crate) keepalive_time: Option<u32>,
+    pub(crate) keepalive_intvl: Option<u32>,
     pub(crate) keepalive_probes: u8,
     pub(crate) notsent_lowat: u32,
     /// `TCP_DEFER_ACCEPT` as a number of SYN-ACK retransmissions (`rskq_defer_accept`).

@@ -438,13 +438,14 @@ pub(crate) fn tcp_write_timer(socks: &mut Socks, net: &mut Net, id: SockId) {
 
 /// Idle time before the first keepalive probe, jiffies (`keepalive_time_when`).
 pub(crate) fn keepalive_time_when(tp: &TcpSock, net: &Net) -> Jiffies {
-    tp.keepalive_time.unwrap_or(net.sysctl.tcp_keepalive_time as u64 * Jiffies::from(net.time.hz()))
+    let default = || net.sysctl.tcp_keepalive_time as u64 * Jiffies::from(net.time.hz());
+    tp.keepalive_time.map_or_else(default, Jiffies::from)
 }
 
 /// Time between probes, jiffies (`keepalive_intvl_when`).
 pub(crate) fn keepalive_intvl_when(tp: &TcpSock, net: &Net) -> Jiffies {
-    tp.keepalive_intvl
-        .unwrap_or(net.sysctl.tcp_keepalive_intvl as u64 * Jiffies::from(net.time.hz()))
+    let default = || net.sysctl.tcp_keepalive_intvl as u64 * Jiffies::from(net.time.hz());
+    tp.keepalive_intvl.map_or_else(default, Jiffies::from)
 }
 
 /// Probes without answer that end a connection (`keepalive_probes`).

@@ -66,7 +66,7 @@ pub(crate) fn tcp_setsockopt(
         TCP_KEEPIDLE => set_keepidle(tp, net, val),
         TCP_KEEPINTVL => {
             let v = within(val, 1, MAX_TCP_KEEP)?;
-            tp.keepalive_intvl = Some(v as u64 * Jiffies::from(net.time.hz()));
+            tp.keepalive_intvl = Some(v as u32 * net.time.hz());
             Ok(())
         }
         TCP_KEEPCNT => {
@@ -193,7 +193,7 @@ fn set_cork(tp: &mut TcpSock, net: &mut Net, on: bool) {
 /// Linux `tcp_sock_set_keepidle_locked()`.
 fn set_keepidle(tp: &mut TcpSock, net: &mut Net, val: i32) -> Result<(), Errno> {
     let v = within(val, 1, MAX_TCP_KEEP)?;
-    tp.keepalive_time = Some(v as u64 * Jiffies::from(net.time.hz()));
+    tp.keepalive_time = Some(v as u32 * net.time.hz());
     if tp.sk.keepopen && !matches!(tp.sk.sk_state, TcpState::Close | TcpState::Listen) {
         let left = keepalive_time_when(tp, net).saturating_sub(keepalive_time_elapsed(tp, net));
         inet_csk_reset_keepalive_timer(tp, net, left);

@@ -69,9 +69,6 @@ pub(crate) fn skb_try_coalesce(net: &Net, to: &mut Skb, from: &mut Skb) -> Optio
     if len == 0 {
         return Some(0);
     }
-    // A driver may have left a short frame's bytes in the head.
-    to.linear_to_frag();
-    from.linear_to_frag();
     if len <= tailroom(net, to) {
         let mut bytes = to.frags[0].bytes().to_vec();
         from.slices().for_each(|part| bytes.extend_from_slice(part));
@@ -84,7 +81,7 @@ pub(crate) fn skb_try_coalesce(net: &Net, to: &mut Skb, from: &mut Skb) -> Optio
         return None;
     }
     // The first segment's own data is linear, so one more than the fragments fits.
-    if to.frags.len() + from.frags.len() > MAX_SKB_FRAGS + 1 {
+    if to.frags.len() + from.frags.len() > MAX_SKB_FRAGS + 1 || from.headlen() != 0 {
         return None;
     }
     let delta = from.truesize.saturating_sub(net.profile.sizeof_sk_buff);
@@ -102,6 +99,9 @@ pub(crate) fn tcp_try_coalesce(net: &mut Net, to: &mut Skb, mut from: Skb) -> Re
     if next.seq != cb.end_seq {
         return Err(from);
     }
+    // The headers are off; a driver may have left a short frame's payload in the head.
+    to.linear_to_frag();
+    from.linear_to_frag();
     let Some(delta) = skb_try_coalesce(net, to, &mut from) else { return Err(from) };
     net.mib.inc(TcpExt::TCPRcvCoalesce);
     cb.end_seq = next.end_seq;

@@ -102,7 +102,7 @@ pub(crate) fn sk_stream_alloc_skb(net: &Net) -> TcpSkb {
         gso_size: 0,
         skb_mstamp_ns: 0,
         tx: TxRecord::default(),
-        fclone_end: 0,
+        fclone_end: None,
         tsorted: false,
         uarg: None,
         tx_tstamp: TxTstamp::default(),
@@ -218,8 +218,8 @@ pub(crate) fn __tcp_transmit_skb(
         sk_gso_disable(tp);
     }
     let out = build_segment(tp, net, skb, &opts, flags, window, rcv_nxt);
-    tp.wmem_charged += u64::from(out.truesize);
-    skb.fclone_end = tp.wmem_charged;
+    tp.wmem_charged = tp.wmem_charged.wrapping_add(out.truesize);
+    skb.fclone_end = Some(tp.wmem_charged);
     if !opts.sack.is_empty() {
         tp.rx_opt.dsack = false;
     }

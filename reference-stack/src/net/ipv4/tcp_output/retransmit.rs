@@ -8,8 +8,9 @@ use crate::net::ipv4::tcp_cong::tcp_in_cwnd_reduction;
 /// Packets leave in order, so it has once all that was charged up to its end is given back.
 pub(super) fn skb_still_in_host_queue(tp: &TcpSock, net: &Net, at: usize) -> bool {
     let on_way = net.wmem.get(tp.sk.id);
-    let left = tp.wmem_charged.saturating_sub(on_way.into());
-    tp.rtx_queue.get(at).is_some_and(|skb| skb.fclone_end > left)
+    let left = tp.wmem_charged.wrapping_sub(on_way);
+    let end = tp.rtx_queue.get(at).and_then(|skb| skb.fclone_end);
+    end.is_some_and(|end| end.wrapping_sub(left).cast_signed() > 0)
 }
 
 /// Sends a segment of the retransmit queue once more, at most `segs` segments of it

@@ -265,7 +265,7 @@ fn split_skb(skb: &mut TcpSkb, len: u32, head_cost: u32) -> TcpSkb {
         skb_mstamp_ns: skb.skb_mstamp_ns,
         tx: skb.tx,
         // A fresh buffer: whatever is on its way was cloned from the first part.
-        fclone_end: 0,
+        fclone_end: None,
         uarg: skb.uarg,
         tx_tstamp: TxTstamp::default(),
         txstamp_ack: false,
